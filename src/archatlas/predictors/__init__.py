@@ -1,0 +1,1 @@
+"""Predictors: fitted to one-shot scores, they answer for every architecture of a space."""
