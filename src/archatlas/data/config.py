@@ -1,0 +1,74 @@
+"""Settings of the data stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DataName = Literal["digits", "cifar10", "fashion-mnist", "folder"]
+
+
+class Augmentation(BaseModel):
+    """How training images are varied; validation and test images never are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop_padding: int = Field(
+        default=0, ge=0, description="Zero pixels added on every side before a random crop back to the resolution."
+    )
+    flip: bool = Field(default=False, description="Mirror every other image, left to right, at random.")
+    crop_scale: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Streamed folders only: smallest share of the image area that a random resized crop keeps; "
+        "1 switches it off.",
+    )
+
+
+class DataConfig(BaseModel):
+    """Which images to use and how they are split, shrunk and augmented."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: DataName = Field(
+        default="digits",
+        description="digits (embedded), cifar10, fashion-mnist, or folder (your own directory of class folders).",
+    )
+    path: Path = Field(default=Path("data"), description="Where the files lie, or are downloaded to.")
+    download: bool = Field(default=False, description="Fetch missing files; without it nothing touches the network.")
+    resolution: int | None = Field(
+        default=None,
+        ge=1,
+        description="Side of the square images in pixels; null keeps the native one (8, 32, 28; a folder: the median "
+        "shorter side, rounded down to a multiple of 8, from 8 to 224).",
+    )
+    train_images: int | None = Field(default=None, ge=1, description="Training images; null takes all that are left.")
+    validation_images: int | None = Field(
+        default=None,
+        ge=1,
+        description="Validation images, which the search scores with; null: 300 (digits), 5,000 (cifar10, "
+        "fashion-mnist), 15 % (folder), or all of a folder's own val/.",
+    )
+    test_images: int | None = Field(
+        default=None,
+        ge=1,
+        description="Test images, used once at the end; null: the official test set, 300 (digits), or 15 % (folder).",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the split.")
+    workers: int = Field(default=2, ge=0, description="Processes that read and decode the images of a folder.")
+    memory_gib: float = Field(
+        default=2.0,
+        ge=0,
+        description="A folder whose decoded images fit is kept in memory, a larger one is read again every epoch.",
+    )
+    corrupt: Literal["skip", "refuse"] = Field(
+        default="refuse", description="What to do with unreadable files of a folder: leave them out, or stop."
+    )
+    augmentation: Augmentation | None = Field(
+        default=None,
+        description="null: the data set's own (digits: shift by 1; cifar10: shift by an eighth, flip; fashion-mnist: "
+        "shift by 2, flip; folder: random resized crop, or shift by an eighth when in memory, flip).",
+    )
