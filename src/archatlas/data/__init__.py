@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archatlas.data.base import Batch, ImageData, Split
+from archatlas.data.cifar10 import load_cifar10
 from archatlas.data.config import Augmentation, DataConfig
 from archatlas.data.digits import load_digits
+from archatlas.data.fashion_mnist import load_fashion_mnist
 
 __all__ = ["Augmentation", "Batch", "DataConfig", "ImageData", "Split", "load_data"]
 
 _LOADERS: dict[str, Callable[[DataConfig], ImageData]] = {
     "digits": load_digits,
+    "cifar10": load_cifar10,
+    "fashion-mnist": load_fashion_mnist,
 }
 
 

@@ -1,4 +1,4 @@
-"""From raw image arrays to a split data set in memory: shrink, split, measure mean and deviation, digest.
+"""From image arrays to a split data set in memory: shrink, split, measure mean and deviation, digest.
 
 Legend: `N` images, `C` channels, `H` = `W` resolution.
 """
@@ -36,6 +36,10 @@ class LabelledImages:
     def take(self, rows: Indices) -> LabelledImages:
         """Return some of the images."""
         return LabelledImages(images=self.images[torch.from_numpy(rows)], labels=self.labels[rows])
+
+    def shrunk(self, resolution: int | None) -> LabelledImages:
+        """Return the same images at a smaller resolution."""
+        return LabelledImages(images=shrink(self.images, resolution), labels=self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +98,7 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
 def split_pool(
     pool: LabelledImages, official_test: LabelledImages | None, config: DataConfig, *, validation: int, test: int
 ) -> Parts:
-    """Split images by the seed of the config; an official test set stays the test set.
+    """Shrink and split images as the config says; an official test set stays the test set.
 
     Args:
         pool: Everything that is not officially test.
@@ -103,6 +107,7 @@ def split_pool(
         validation: Validation images where the config names no number.
         test: Test images drawn from the pool where there is no official test set and the config names no number.
     """
+    pool = pool.shrunk(config.resolution)
     num_classes = int(pool.labels.max()) + 1
     sizes = [config.validation_images or validation, config.train_images]
     if official_test is None:
@@ -112,7 +117,7 @@ def split_pool(
         tested = pool.take(rows[0])
     else:
         picked = stratified_split(official_test.labels, [config.test_images], num_classes=num_classes, seed=config.seed)
-        tested = official_test.take(picked[0])
+        tested = official_test.shrunk(config.resolution).take(picked[0])
     return Parts(train=pool.take(rows[-1]), validation=pool.take(rows[-2]), test=tested)
 
 
@@ -121,12 +126,11 @@ def assemble(
     *,
     name: str,
     class_names: Sequence[str],
-    resolution: int | None,
     augmentation: Augmentation,
     skipped: Sequence[str] = (),
 ) -> ImageData:
-    """Build the data set: images shrunk once, mean and deviation of the training images, digest of all."""
-    images = {key: shrink(getattr(parts, key).images, resolution) for key in ("train", "validation", "test")}
+    """Build the data set: splits, mean and deviation of the training images, digest of all."""
+    images = {key: getattr(parts, key).images for key in ("train", "validation", "test")}
     labels = {key: getattr(parts, key).labels for key in images}
     mean, std = channel_statistics(images["train"])
     normalisation = Normalisation(mean, std)

@@ -20,6 +20,5 @@ def load_digits(config: DataConfig) -> ImageData:
         split_pool(pool, None, config, validation=300, test=300),
         name="digits",
         class_names=[str(digit) for digit in range(10)],
-        resolution=config.resolution,
         augmentation=config.augmentation or Augmentation(crop_padding=1),
     )
