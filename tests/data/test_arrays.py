@@ -21,7 +21,7 @@ def build(config, pool=None, test=None, **kwargs):
 
 
 def rows(split):
-    return {image.numpy().tobytes() for image in split.images}
+    return {image.numpy().tobytes() for image in split.pixels.images}
 
 
 def test_shrinking_by_a_whole_factor_takes_block_means():
@@ -60,7 +60,7 @@ def test_splits_do_not_overlap_and_statistics_come_from_training_images():
     data = build(DataConfig())
     assert [len(s) for s in (data.train, data.validation, data.test)] == [45, 9, 6]
     assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 60
-    assert data.mean == channel_statistics(data.train.images)[0]
+    assert data.mean == channel_statistics(data.train.pixels.images)[0]
 
 
 def test_an_official_test_set_stays_apart():
@@ -108,7 +108,7 @@ def test_records_that_cannot_be_are_refused():
 def test_digits_shrink(resolution):
     data = load_data(DataConfig(resolution=resolution))
     assert data.resolution == resolution
-    assert data.train.images.shape[2:] == (resolution, resolution)
+    assert data.train.pixels.images.shape[2:] == (resolution, resolution)
 
 
 def test_digits_are_what_scikit_learn_holds():

@@ -9,6 +9,7 @@ from archatlas.data.cifar10 import load_cifar10
 from archatlas.data.config import Augmentation, DataConfig
 from archatlas.data.digits import load_digits
 from archatlas.data.fashion_mnist import load_fashion_mnist
+from archatlas.data.folder import load_folder
 
 __all__ = ["Augmentation", "Batch", "DataConfig", "ImageData", "Split", "load_data"]
 
@@ -16,6 +17,7 @@ _LOADERS: dict[str, Callable[[DataConfig], ImageData]] = {
     "digits": load_digits,
     "cifar10": load_cifar10,
     "fashion-mnist": load_fashion_mnist,
+    "folder": load_folder,
 }
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from archatlas.data.augmentation import Normalisation
 from archatlas.data.base import ImageData, Indices, Labels, digest_of
 from archatlas.data.config import Augmentation, DataConfig
-from archatlas.data.memory import MemorySplit, Normalisation
+from archatlas.data.split import ImageSplit, MemoryPixels
 from archatlas.data.splitting import stratified_split
 from archatlas.errors import ConfigError
 
@@ -95,6 +96,19 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
     return tuple(mean), tuple(std)
 
 
+def refuse_crops(augmentation: Augmentation) -> None:
+    """Refuse random resized crops for images in memory, which are already cut to their resolution.
+
+    Raises:
+        ConfigError: If `crop_scale` is below 1.
+    """
+    if augmentation.crop_scale < 1:
+        raise ConfigError(
+            f"crop_scale {augmentation.crop_scale} needs a folder that is streamed, these images are kept in memory. "
+            "Use crop_padding, or for a folder set `memory_gib: 0`."
+        )
+
+
 def split_pool(
     pool: LabelledImages, official_test: LabelledImages | None, config: DataConfig, *, validation: int, test: int
 ) -> Parts:
@@ -130,12 +144,13 @@ def assemble(
     skipped: Sequence[str] = (),
 ) -> ImageData:
     """Build the data set: splits, mean and deviation of the training images, digest of all."""
+    refuse_crops(augmentation)
     images = {key: getattr(parts, key).images for key in ("train", "validation", "test")}
     labels = {key: getattr(parts, key).labels for key in images}
     mean, std = channel_statistics(images["train"])
     normalisation = Normalisation(mean, std)
     splits = {
-        key: MemorySplit(images[key], labels[key], normalisation=normalisation, augmentation=augmentation)
+        key: ImageSplit(MemoryPixels(images[key]), labels[key], normalisation=normalisation, augmentation=augmentation)
         for key in images
     }
     content = [images[key].numpy().reshape(-1).data for key in images] + [labels[key].data for key in images]

@@ -126,7 +126,7 @@ class ImageData:
         }
 
 
-SPLIT, SHUFFLE, AUGMENT = range(3)
+SPLIT, SHUFFLE, AUGMENT, CROP = range(4)
 """Purposes of random numbers, so that streams with equal counters differ."""
 
 
@@ -142,18 +142,15 @@ def batches_per_epoch(num_images: int, batch_size: int) -> int:
     return max(1, num_images // batch_size)
 
 
-def epoch_batches(
-    num_images: int, *, batch_size: int, seed: int, epoch: int, start: int, world_size: int
-) -> Iterator[tuple[int, Indices]]:
-    """Yield number and image indices of each global batch from `start` on; its length divides by `world_size`."""
+def epoch_batches(num_images: int, *, batch_size: int, seed: int, epoch: int, world_size: int) -> list[Indices]:
+    """Return the image indices of every global batch of an epoch; their number divides by `world_size`."""
     if batch_size % world_size:
         raise ConfigError(f"Batch size {batch_size} must be a multiple of the {world_size} training processes.")
     if num_images < world_size:
         raise DataError(f"{num_images} training images cannot be shared by {world_size} processes.")
     order = random_stream(SHUFFLE, seed, epoch).permutation(num_images)
     size = min(batch_size, num_images - num_images % world_size)
-    for number in range(start, batches_per_epoch(num_images, batch_size)):
-        yield number, order[number * size : (number + 1) * size]
+    return [order[n * size : (n + 1) * size] for n in range(batches_per_epoch(num_images, batch_size))]
 
 
 def rank_part(length: int, rank: int, world_size: int) -> slice:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from archatlas.data import Augmentation, DataConfig, load_data
-from archatlas.data.memory import Draws, MemorySplit, Normalisation
+from archatlas.data.augmentation import Draws, Normalisation
+from archatlas.data.split import ImageSplit, MemoryPixels
 from archatlas.errors import ConfigError, DataError
 
 
@@ -14,7 +15,9 @@ def make_split(n=23, channels=3, side=6, **augmentation):
         0, 256, (n, channels, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
     normalisation = Normalisation((0.5,) * channels, (0.25,) * channels)
-    return MemorySplit(images, np.arange(n) % 3, normalisation=normalisation, augmentation=Augmentation(**augmentation))
+    return ImageSplit(
+        MemoryPixels(images), np.arange(n) % 3, normalisation=normalisation, augmentation=Augmentation(**augmentation)
+    )
 
 
 def collect(split, **kwargs):
@@ -90,7 +93,7 @@ def test_ordered_yields_every_image_once_in_order_without_augmentation():
     assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 3]
     images = torch.cat([images for images, _ in batches])
     assert images.dtype == torch.float32
-    torch.testing.assert_close(images, (split.images / 255 - 0.5) / 0.25)
+    torch.testing.assert_close(images, (split.pixels.images / 255 - 0.5) / 0.25)
     assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()
     part = torch.cat([images for images, _ in split.ordered(batch_size=5, start=3, stop=14, device="cpu")])
     assert torch.equal(part, images[3:14])
@@ -102,10 +105,10 @@ def test_ordered_yields_every_image_once_in_order_without_augmentation():
 def test_batched_augmentation_equals_image_by_image(padding, flip):
     split = make_split(n=40)
     draws = Draws.of_batch(40, Augmentation(crop_padding=padding, flip=flip), np.random.default_rng(0))
-    result = draws.apply(split.images)
-    side = split.images.shape[2]
+    result = draws.apply(split.pixels.images)
+    side = split.pixels.images.shape[2]
     seen = set()
-    for i, image in enumerate(split.images.numpy()):
+    for i, image in enumerate(split.pixels.images.numpy()):
         padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
         y, x = draws._shifts[i].tolist() if padding else (0, 0)
         crop = padded[:, y : y + side, x : x + side]

@@ -1,0 +1,113 @@
+"""The one implementation of `Split`, over pixels in memory or in files.
+
+Legend: `N` images of a split, `B` images of a batch, `C` channels, `H` = `W` resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from archatlas.data.augmentation import Draws, Normalisation
+from archatlas.data.base import (
+    AUGMENT,
+    Batch,
+    Indices,
+    Labels,
+    batches_per_epoch,
+    epoch_batches,
+    ordered_ranges,
+    random_stream,
+    rank_part,
+)
+from archatlas.data.config import Augmentation
+from archatlas.records import frozen
+
+
+class Pixels(Protocol):
+    """Where the images of a split are read from."""
+
+    def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:
+        """Yield uint8 images `(B, C, H, W)` on the CPU for each batch of indices.
+
+        Args:
+            batches: Index arrays `(B,)`.
+            crops: Seed and epoch of random crops, where the pixels can be cropped anew; None: the centre.
+        """
+
+
+class MemoryPixels:
+    """Images in one uint8 tensor `(N, C, H, W)`; there is nothing left to crop."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images = images
+
+    def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:  # noqa: ARG002
+        """Yield images by index; see `Pixels.read`."""
+        for rows in batches:
+            yield self.images[torch.from_numpy(rows)]
+
+
+class ImageSplit:
+    """Batches of uint8 pixels, augmented and normalised on the device; see `Split`.
+
+    Args:
+        pixels: The images.
+        labels: `(N,)`.
+        normalisation: Applied to every batch.
+        augmentation: Applied to the batches of `epoch`.
+    """
+
+    def __init__(
+        self, pixels: Pixels, labels: Labels, *, normalisation: Normalisation, augmentation: Augmentation
+    ) -> None:
+        self.pixels = pixels
+        self._labels = frozen(labels.astype(np.int64))
+        self._targets = torch.tensor(self._labels)
+        self._normalise = normalisation
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def labels(self) -> Labels:
+        """Class index of every image, `(N,)`, in the order of `ordered`."""
+        return self._labels
+
+    def batches_per_epoch(self, batch_size: int) -> int:
+        """Return the number of batches of `epoch`: full ones only, but at least one."""
+        return batches_per_epoch(len(self), batch_size)
+
+    def epoch(
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str,
+    ) -> Iterator[Batch]:
+        """Yield shuffled, augmented batches; see `Split.epoch`."""
+        batches = epoch_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch, world_size=world_size)[start:]
+        part = rank_part(len(batches[0]), rank, world_size) if batches else slice(0)
+        read = self.pixels.read((rows[part] for rows in batches), (seed, epoch))
+        for number, (rows, images) in enumerate(zip(batches, read, strict=True), start):
+            draws = Draws.of_batch(len(rows), self._augmentation, random_stream(AUGMENT, seed, epoch, number))
+            varied = draws.part(part).apply(images.to(device, non_blocking=True))
+            targets = self._targets[torch.from_numpy(rows[part])]
+            yield self._normalise(varied), targets.to(device, non_blocking=True)
+
+    def ordered(
+        self, *, batch_size: int, start: int = 0, stop: int | None = None, device: torch.device | str
+    ) -> Iterator[Batch]:
+        """Yield images `start` to `stop` in fixed order, without augmentation; see `Split.ordered`."""
+        ranges = list(ordered_ranges(len(self), batch_size=batch_size, start=start, stop=stop))
+        read = self.pixels.read((np.arange(rows.start, rows.stop) for rows in ranges), None)
+        for rows, images in zip(ranges, read, strict=True):
+            yield self._normalise(images.to(device)), self._targets[rows].to(device)
