@@ -29,13 +29,14 @@ class InfeasibleBudgetError(ArchAtlasError, ValueError):
         upper: The budget asked for.
         attainable: The smallest value of this cost that any admissible architecture has.
         note: What else restricted the choice, if anything did.
+        hint: A further sentence.
     """
 
-    def __init__(self, cost: str, upper: float, attainable: float, note: str = "") -> None:
+    def __init__(self, cost: str, upper: float, attainable: float, note: str = "", hint: str = "") -> None:
         self.cost, self.upper, self.attainable = cost, upper, attainable
         super().__init__(
-            f"No architecture{note} has {cost} <= {upper:,.6g}; the smallest attainable {cost} is "
-            f"{attainable:,.6g}. Raise the budget to at least that."
+            f"No architecture{note} has {cost} <= {upper:,.12g}; the smallest attainable {cost} is "
+            f"{attainable:,.12g}. Raise the budget to at least that.{hint}"
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -184,15 +184,7 @@ class ChainSpace:
 
         Within a run of interchangeable blocks the no-ops move to the end and the rest keeps its order.
         """
-        result = np.array(architectures, dtype=np.uint8)
-        idle = self.no_ops()
-        pairs = [i for i, same in enumerate(self.interchangeable()) if same and any(idle[i])]
-        for _ in pairs:
-            for i in pairs:
-                flags = np.array(idle[i])
-                swap = flags[result[:, i]] & ~flags[result[:, i + 1]]
-                result[np.ix_(swap, [i, i + 1])] = result[np.ix_(swap, [i + 1, i])]
-        return result
+        return move_no_ops_back(architectures, self.no_ops(), self.interchangeable())
 
     def is_canonical(self, architectures: Architectures) -> np.ndarray:
         """Tell for each of `(A, L)` whether it stands for itself."""
@@ -207,6 +199,26 @@ class ChainSpace:
         self.validate(architecture)
         blocks = [block.build(value) for block, value in zip(self.blocks, architecture, strict=True)]
         return ChainNetwork(self.stem(self.in_channels), blocks, self.head(self.num_classes))
+
+
+def move_no_ops_back(
+    architectures: Architectures, no_ops: Sequence[Sequence[bool]], interchangeable: Sequence[bool]
+) -> Architectures:
+    """Move no-ops to the end of their run of interchangeable blocks; the rest keeps its order.
+
+    Args:
+        architectures: `(A, L)`.
+        no_ops: Per block `(O_i,)`: which operators do nothing.
+        interchangeable: For each block but the last: whether it may swap places with the next.
+    """
+    result = np.array(architectures, dtype=np.uint8)
+    pairs = [i for i, same in enumerate(interchangeable) if same and any(no_ops[i])]
+    for _ in pairs:
+        for i in pairs:
+            flags = np.array(no_ops[i])
+            swap = flags[result[:, i]] & ~flags[result[:, i + 1]]
+            result[np.ix_(swap, [i, i + 1])] = result[np.ix_(swap, [i + 1, i])]
+    return result
 
 
 def _shape(block: Block) -> tuple[object, ...]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archatlas.records import CostTable, Floats, frozen
-from archatlas.spaces.base import ChainSpace
+from archatlas.records import Architectures, CostTable, Floats, frozen
+from archatlas.spaces.base import ChainSpace, move_no_ops_back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +29,7 @@ class SpaceGraph:
         attributes: Per node `(O_i, F)`: what is known of each operator there.
         no_ops: Per node `(O_i,)`: which operators do nothing.
         costs: Additive costs by name; `macs` and `params` at least where they are known.
+        operator_names: Per node `O_i` names to show; empty where none are known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SpaceGraph:
     attributes: tuple[Floats, ...]
     no_ops: tuple[tuple[bool, ...], ...]
     costs: Mapping[str, CostTable]
+    operator_names: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", tuple(frozen(a) for a in self.attributes))
@@ -54,6 +56,17 @@ class SpaceGraph:
         """Whether the nodes form one chain."""
         return self.edges == tuple((i, i + 1) for i in range(len(self.num_choices) - 1))
 
+    @property
+    def interchangeable(self) -> tuple[bool, ...]:
+        """Tell for each block of a chain but the last whether it may swap places with the next (same stage)."""
+        if not self.is_chain:
+            return (False,) * (len(self.num_choices) - 1)
+        return tuple(a == b for a, b in zip(self.stages, self.stages[1:], strict=False))
+
+    def canonical(self, architectures: Architectures) -> Architectures:
+        """Return the canonical form of `(A, L)`, as `ChainSpace.canonical` does."""
+        return move_no_ops_back(architectures, self.no_ops, self.interchangeable)
+
     def prefix(self, length: int) -> SpaceGraph:
         """Return the graph of the first `length` nodes."""
         return SpaceGraph(
@@ -65,6 +78,7 @@ class SpaceGraph:
             attributes=self.attributes[:length],
             no_ops=self.no_ops[:length],
             costs={name: table.prefix(length) for name, table in self.costs.items()},
+            operator_names=self.operator_names[:length],
         )
 
 
@@ -97,4 +111,5 @@ def chain_graph(space: ChainSpace, costs: Mapping[str, CostTable]) -> SpaceGraph
         attributes=tuple(attributes),
         no_ops=space.no_ops(),
         costs=dict(costs),
+        operator_names=tuple(tuple(o.name for o in block.operators) for block in space.blocks),
     )

@@ -1,0 +1,327 @@
+"""The factored atlas: exact answers about every architecture of a space of any size.
+
+The order of all architectures is a pair of sums over windows (`TwoStageTerms`), and so is every cost. What can be
+asked is then a search along the chain (`treesearch.py`) or a count along it (`density.py`): the screen of the
+two-stage order is one more constraint.
+
+Legend: `A` architectures, `L` choice blocks, `T` targets (cost levels or bands).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archatlas.atlas.base import Answer, Scored, Subspace, check_costs
+from archatlas.atlas.problem import ROUNDING, make_problem, negated
+from archatlas.atlas.storage import read_graph, read_terms, write_header, write_terms
+from archatlas.atlas.treesearch import WIDTH, Optimum, solve
+from archatlas.errors import ArtifactMismatchError, ConfigError, InfeasibleBudgetError
+from archatlas.records import (
+    Architectures,
+    Budget,
+    Certificate,
+    CostTable,
+    Floats,
+    TwoStageTerms,
+    WindowTerms,
+    as_array,
+)
+from archatlas.spaces import SpaceGraph
+
+KIND = "factored"
+_FRONT_WIDTH = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FactoredAtlas:
+    """See `Atlas` for what can be asked.
+
+    Args:
+        graph: A chain.
+        order: The predictor's order.
+        cost_terms: Each cost by name as a sum over windows (additive tables have radius 0).
+    """
+
+    graph: SpaceGraph
+    order: TwoStageTerms
+    cost_terms: Mapping[str, WindowTerms]
+
+    def __post_init__(self) -> None:
+        if not self.graph.is_chain:
+            raise ConfigError(f"A factored atlas needs a chain; {self.graph.name} is none. Enumerate it instead.")
+        for terms in (self.order.screen, self.order.rank, *self.cost_terms.values()):
+            if terms.num_choices != self.graph.num_choices:
+                raise ConfigError(
+                    f"Expected terms for {self.graph.num_choices} operators per block, got {terms.num_choices}."
+                )
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """The costs that budgets may name."""
+        return tuple(self.cost_terms)
+
+    def score(self, architectures: Architectures) -> Floats:
+        """Return `(A,)`, the predictor's order of `(A, L)`; higher is better."""
+        return self.order(self.graph.canonical(architectures))
+
+    def costs(self, architectures: Architectures) -> dict[str, Floats]:
+        """Return each cost `(A,)` of `(A, L)`."""
+        canonical = self.graph.canonical(architectures)
+        return {name: terms(canonical) for name, terms in self.cost_terms.items()}
+
+    def top(self, k: int, budgets: Sequence[Budget] = (), within: Sequence[Subspace] | None = None) -> list[Scored]:
+        """Return the `k` best networks; see `Atlas.top`. For the certificate of a long list see `ranking`."""
+        return self.ranking(k, budgets, within)[0]
+
+    def ranking(
+        self,
+        k: int,
+        budgets: Sequence[Budget] = (),
+        within: Sequence[Subspace] | None = None,
+        *,
+        max_width: int = WIDTH,
+    ) -> tuple[list[Scored], float]:
+        """Return what `top` returns, and a bound: no network left out scores more than this.
+
+        The list is exact if the bound is not above its last score. That is the case unless the search would have
+        had to keep more than `max_width` partial architectures at once.
+        """
+        check_costs([budget.cost for budget in budgets], self.cost_names)
+        found, bound = [], -np.inf
+        for allowed in _alternatives(within):
+            architectures, upper = self._two_stage(k, budgets, allowed, max_width)
+            found.append(architectures)
+            bound = max(bound, upper)
+        candidates = np.unique(np.concatenate(found), axis=0)
+        if not len(candidates) and budgets:
+            self._explain(budgets, within)
+        scores = self.order(candidates)
+        chosen = np.argsort(-scores, kind="stable")
+        left_out = float(scores[chosen[k]]) if len(chosen) > k else -np.inf
+        best = [(tuple(map(int, candidates[i])), float(scores[i])) for i in chosen[:k]]
+        return best, max(bound, left_out)
+
+    def best(self, budgets: Sequence[Budget] = ()) -> Answer:
+        """Return the best network within the budgets, with a certificate; see `Atlas.best`."""
+        (best,), upper = self.ranking(1, budgets)
+        return self.answer(best, upper)
+
+    def answer(self, scored: Scored, upper: float) -> Answer:
+        """Return a scored architecture with its costs and the certificate of an upper bound."""
+        architecture, score = scored
+        costs = {name: float(values[0]) for name, values in self.costs(as_array([architecture])).items()}
+        certificate = Certificate(lower=score, upper=max(float(upper), score))
+        return Answer(architecture=architecture, score=score, costs=costs, certificate=certificate)
+
+    def pareto(self, cost: str, levels: int = 512, budgets: Sequence[Budget] = ()) -> list[Answer]:
+        """Return the front; see `Atlas.pareto`. Further budgets hold at every level."""
+        check_costs([cost], self.cost_names)
+        low = self.attainable(cost, budgets)
+        if not np.isfinite(low):
+            self._explain(budgets, None)
+        high = self._extreme(self.cost_terms[cost], budgets)
+        limits = np.append(np.linspace(low, high, levels)[:-1], high)
+        return _front(self.at_levels(cost, limits, budgets), cost)
+
+    def at_levels(self, cost: str, limits: Floats, budgets: Sequence[Budget] = ()) -> list[Answer]:
+        """Return the best network with `cost <= limit` for each of `(T,)` limits; unattainable ones are left out."""
+        check_costs([cost, *(budget.cost for budget in budgets)], self.cost_names)
+        terms = self.cost_terms[cost]
+        return self._targets(limits[:, None], [terms], budgets)
+
+    def in_bands(self, cost: str, edges: Floats, budgets: Sequence[Budget] = ()) -> list[Answer]:
+        """Return the best network of each cost band `edges[t] <= cost <= edges[t + 1]`; empty bands are left out."""
+        check_costs([cost, *(budget.cost for budget in budgets)], self.cost_names)
+        terms = self.cost_terms[cost]
+        return self._targets(np.column_stack([edges[1:], -edges[:-1]]), [terms, negated(terms)], budgets)
+
+    def diverse(self, k: int, distance: int, budgets: Sequence[Budget] = ()) -> list[Answer]:
+        """Return `k` networks: the best, then each time the best that differs from all before in `distance` blocks.
+
+        The Hamming distance to a given network adds up over blocks, so it is one more constraint.
+        """
+        answers = [self.best(budgets)]
+        while len(answers) < k:
+            apart = [_hamming(self.graph, answer.architecture) for answer in answers]
+            found = self._targets(np.full((1, len(apart)), -float(distance)), apart, budgets)
+            if not found:
+                break
+            answers += found
+        return answers
+
+    def attainable(self, cost: str, budgets: Sequence[Budget] = (), within: Sequence[Subspace] | None = None) -> float:
+        """Return the smallest cost of any network within the budgets; infinity if there is none."""
+        objective = negated(self.cost_terms[cost])
+        return min(-self._extreme(objective, budgets, allowed) for allowed in _alternatives(within))
+
+    def save(self, directory: Path) -> None:
+        """Write safetensors and JSON; `load_atlas` reads them."""
+        named = {"screen": self.order.screen, "rank": self.order.rank}
+        described = write_terms(directory, named | {f"cost:{name}": terms for name, terms in self.cost_terms.items()})
+        threshold = self.order.threshold if self._screened else None
+        write_header(directory, KIND, self.graph, terms=described, threshold=threshold)
+
+    def _explain(self, budgets: Sequence[Budget], within: Sequence[Subspace] | None) -> None:
+        """Raise for the first budget that cannot be met together with those before it."""
+        for i, budget in enumerate(budgets):
+            least = self.attainable(budget.cost, budgets[:i], within)
+            if least <= budget.upper:
+                continue
+            note, hint = " of the sub-space" if within else "", ""
+            if i:
+                note += " with " + " and ".join(f"{other.cost} <= {other.upper:,.12g}" for other in budgets[:i])
+            for other in budgets[:i]:
+                swapped = self.attainable(other.cost, [budget], within)
+                if other.upper < swapped < np.inf:
+                    hint += f" With {budget.cost} <= {budget.upper:,.12g} the smallest {other.cost} is {swapped:,.12g}."
+            raise InfeasibleBudgetError(budget.cost, budget.upper, least, note, hint)
+
+    def _extreme(self, objective: WindowTerms, budgets: Sequence[Budget], allowed: Subspace | None = None) -> float:
+        """Return the largest value of an objective within the budgets; minus infinity if nothing is."""
+        terms, limits = self._budget_rows(budgets, 1)
+        (optimum,) = solve(make_problem(self.graph, objective, terms, limits, allowed))
+        return float(optimum.scores[0]) if len(optimum.scores) else -np.inf
+
+    def _budget_rows(self, budgets: Sequence[Budget], targets: int) -> tuple[list[WindowTerms], Floats]:
+        """Return budgets as constraints and `(T, C)` limits."""
+        limits = np.array([[budget.upper for budget in budgets]] * targets, dtype=float).reshape(targets, len(budgets))
+        return [self.cost_terms[budget.cost] for budget in budgets], limits
+
+    @property
+    def _screened(self) -> bool:
+        return bool(np.isfinite(self.order.threshold))
+
+    def _below(self, screen: float) -> float:
+        """Return the score of a network that the screen stops."""
+        lowest = self.order.rank.offset + sum(float(term.min()) for term in self.order.rank.terms)
+        return lowest - 1.0 + min(screen - self.order.threshold, 0.0)
+
+    def _two_stage(
+        self, k: int, budgets: Sequence[Budget], allowed: Subspace | None, max_width: int
+    ) -> tuple[Architectures, float]:
+        """Return at least the `k` best architectures of a sub-space, and a bound on the score of all others.
+
+        Survivors of the screen first. Where there are fewer than `k`, all of them are among the `k` best by screen.
+        """
+        terms, limits = self._budget_rows(budgets, 1)
+        gate = ([negated(self.order.screen)], [[-self.order.threshold]]) if self._screened else ([], [[]])
+        problem = make_problem(
+            self.graph, self.order.rank, [*gate[0], *terms], np.column_stack([gate[1], limits]), allowed
+        )
+        (optimum,) = solve(problem, k, max_width=max_width)
+        found, upper = _widen(optimum.architectures, allowed), optimum.upper
+        if self._screened and len(found) < k:
+            problem = make_problem(self.graph, self.order.screen, terms, limits, allowed)
+            (optimum,) = solve(problem, k, max_width=max_width)
+            found = np.concatenate([found, _widen(optimum.architectures, allowed)])
+            upper = max(upper, self._below(optimum.upper))
+        return found, upper
+
+    def _targets(self, limits: Floats, terms: Sequence[WindowTerms], budgets: Sequence[Budget]) -> list[Answer]:
+        """Return the best network of each target `(T, C)`: of the survivors where there are any, else by screen."""
+        budget_terms, budget_limits = self._budget_rows(budgets, len(limits))
+        terms, limits = [*terms, *budget_terms], np.column_stack([limits, budget_limits])
+        if not self._screened:
+            found = solve(make_problem(self.graph, self.order.rank, terms, limits), max_width=_FRONT_WIDTH)
+            return self._answers(found)
+        gate = self.order.threshold
+        tested = solve(make_problem(self.graph, self.order.screen, terms, limits), enough=gate, max_width=_FRONT_WIDTH)
+        survive = np.array([bool(len(o.scores)) and o.scores[0] >= gate for o in tested])
+        answers: list[Answer] = []
+        if not survive.all():
+            found = solve(make_problem(self.graph, self.order.screen, terms, limits[~survive]), max_width=_FRONT_WIDTH)
+            answers += self._answers(found)
+        if survive.any():
+            screen_limits = np.column_stack([np.full(survive.sum(), -gate), limits[survive]])
+            problem = make_problem(self.graph, self.order.rank, [negated(self.order.screen), *terms], screen_limits)
+            seeds = np.concatenate([o.architectures for o, ok in zip(tested, survive, strict=True) if ok])
+            answers += self._answers(solve(problem, seeds=seeds, max_width=_FRONT_WIDTH))
+        return answers
+
+    def _answers(self, optima: Sequence[Optimum]) -> list[Answer]:
+        """Return the answers of those targets that have one."""
+        found = [optimum for optimum in optima if len(optimum.scores)]
+        if not found:
+            return []
+        architectures = np.concatenate([optimum.architectures for optimum in found])
+        scores = self.order(architectures)
+        return [
+            self.answer((tuple(map(int, architecture)), float(score)), score + optimum.upper - optimum.scores[0])
+            for architecture, score, optimum in zip(architectures, scores, found, strict=True)
+        ]
+
+
+def _alternatives(within: Sequence[Subspace] | None) -> Sequence[Subspace | None]:
+    return [None] if within is None else within
+
+
+def _widen(architectures: Architectures, allowed: Subspace | None) -> Architectures:
+    """Return architectures of a sub-space with the operator numbers of the whole space."""
+    if allowed is None:
+        return architectures
+    columns = [np.asarray(operators)[column] for operators, column in zip(allowed, architectures.T, strict=True)]
+    return np.stack(columns, axis=1).astype(np.uint8)
+
+
+def _hamming(graph: SpaceGraph, architecture: Sequence[int]) -> WindowTerms:
+    """Return minus the number of blocks that differ from an architecture."""
+    terms = tuple(
+        np.where(np.arange(count) == here, 0.0, -1.0)
+        for count, here in zip(graph.num_choices, architecture, strict=True)
+    )
+    return WindowTerms(radius=0, terms=terms)
+
+
+def _front(answers: Sequence[Answer], cost: str) -> list[Answer]:
+    """Drop what is dominated; a network that answers several levels keeps its weakest certificate."""
+    front: dict[tuple[int, ...], Answer] = {}
+    for answer in answers:
+        held = front.get(answer.architecture)
+        best = max((kept.score for kept in front.values()), default=-1e300)
+        if held is not None:
+            upper = max(held.certificate.upper, answer.certificate.upper)
+            front[answer.architecture] = replace(held, certificate=replace(held.certificate, upper=upper))
+        elif answer.score > best + ROUNDING * max(1.0, abs(best)):  # two levels may differ by rounding alone
+            front[answer.architecture] = answer
+    return sorted(front.values(), key=lambda answer: answer.costs[cost])
+
+
+def tabulate(
+    graph: SpaceGraph, terms: TwoStageTerms, window_costs: Mapping[str, WindowTerms] | None = None
+) -> FactoredAtlas:
+    """Return the atlas of a fitted order.
+
+    Args:
+        graph: The chain that the order was fitted on; its additive costs become costs of the atlas.
+        terms: The order.
+        window_costs: Further costs, such as a learned latency; they replace additive ones of the same name.
+    """
+    costs = {name: additive(table) for name, table in graph.costs.items()} | dict(window_costs or {})
+    return FactoredAtlas(graph=graph, order=terms, cost_terms=costs)
+
+
+def load_factored(directory: Path, header: Mapping[str, Any]) -> FactoredAtlas:
+    """Read what `FactoredAtlas.save` wrote; raises `ArtifactMismatchError` if it cannot."""
+    graph = read_graph(header, directory)
+    named = read_terms(directory, header.get("terms", {}), len(graph.num_choices))
+    threshold = header.get("threshold")
+    try:
+        order = TwoStageTerms(
+            screen=named.pop("screen"),
+            rank=named.pop("rank"),
+            threshold=-np.inf if threshold is None else float(threshold),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactMismatchError(f"{directory} is damaged ({error!r}); build the atlas again.") from None
+    costs = {name.removeprefix("cost:"): terms for name, terms in named.items()}
+    return FactoredAtlas(graph=graph, order=order, cost_terms=costs)
+
+
+def additive(table: CostTable) -> WindowTerms:
+    """Return a cost table as window terms of radius 0; equal to the last digit."""
+    return WindowTerms(radius=0, terms=table.entries, offset=table.fixed)

@@ -1,0 +1,29 @@
+"""Reading an atlas of either form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archatlas.atlas import factored
+from archatlas.atlas.factored import FactoredAtlas
+from archatlas.atlas.storage import HEADER, read_header
+from archatlas.errors import ArtifactMismatchError
+from archatlas.spaces import SpaceGraph
+
+
+def load_atlas(directory: Path, graph: SpaceGraph | None = None) -> FactoredAtlas:
+    """Read what `save` wrote.
+
+    Args:
+        directory: Of the atlas, such as `run/atlas`.
+        graph: The space that it must belong to; None to take it as it is.
+
+    Raises:
+        ArtifactMismatchError: If it is missing, damaged, of another format version, or of another space.
+    """
+    header = read_header(directory, graph)
+    if header.get("kind") == factored.KIND:
+        return factored.load_factored(directory, header)
+    raise ArtifactMismatchError(
+        f"{directory / HEADER} is of kind {header.get('kind')!r}; expected factored. Build the atlas again."
+    )
