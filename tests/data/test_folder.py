@@ -46,7 +46,7 @@ def same(left, right):
 
 
 def names(split):
-    return set(split.pixels._read_one.names)
+    return set(split.pixels.names)
 
 
 def test_a_plain_directory_is_split_and_kept_in_memory(tmp_path):
@@ -287,6 +287,11 @@ def test_other_files_and_hidden_ones_are_ignored_and_folders_searched_in_depth(t
     data = load_data(config(tmp_path))
     assert sum(len(s) for s in (data.train, data.validation, data.test)) == 12
     assert len(json.loads((tmp_path / ".archatlas-index.json").read_text())["files"]) == 12
+
+
+def test_a_home_directory_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert DataConfig(path="~/images").path.as_posix() == "/home/ada/images"
 
 
 @pytest.mark.parametrize("bad", [{"nmae": "x"}, {"name": "imagenet"}, {"resolution": 0}, {"train_images": 0}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 DataName = Literal["digits", "cifar10", "fashion-mnist", "folder"]
 
@@ -72,3 +72,8 @@ class DataConfig(BaseModel):
         description="null: the data set's own (digits: shift by 1; cifar10: shift by an eighth, flip; fashion-mnist: "
         "shift by 2, flip; folder: random resized crop, or shift by an eighth when in memory, flip).",
     )
+
+    @field_validator("path")
+    @classmethod
+    def _expand_home(cls, path: Path) -> Path:
+        return path.expanduser()

@@ -33,7 +33,6 @@ from archatlas.errors import DataError
 
 _SHARE = 0.15
 _STATISTICS_IMAGES = 2048
-_READ_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def load_folder(config: DataConfig) -> ImageData:
     if "train" in kept:
         refuse_crops(augmentation)
     pixels = {part: _open(config, survey, part, part in kept, augmentation) for part in survey.parts}
-    mean, std = channel_statistics(_sample(pixels["train"], len(survey.parts["train"].names)))
+    mean, std = channel_statistics(_sample(pixels["train"]))
     normalisation = Normalisation(mean, std)
     splits = {
         part: ImageSplit(pixels[part], files.label_array, normalisation=normalisation, augmentation=augmentation)
@@ -109,7 +108,7 @@ def _open(
         crop_scale=augmentation.crop_scale,
         workers=config.workers,
     )
-    return MemoryPixels(_read(files, len(survey.parts[part].names))) if in_memory else files
+    return MemoryPixels(files.read_all()) if in_memory else files
 
 
 def inferred_resolution(sides: Sequence[int]) -> int:
@@ -183,14 +182,9 @@ def _default_augmentation(resolution: int, *, streamed: bool) -> Augmentation:
     return Augmentation(crop_padding=max(1, resolution // 8), flip=True)
 
 
-def _read(files: FilePixels, count: int) -> torch.Tensor:
-    rows = np.arange(count)
-    return torch.cat(list(files.read([rows[i : i + _READ_BATCH] for i in range(0, count, _READ_BATCH)], None)))
-
-
-def _sample(pixels: MemoryPixels | FilePixels, count: int) -> torch.Tensor:
+def _sample(pixels: MemoryPixels | FilePixels) -> torch.Tensor:
     """Return all images in memory, or the first streamed ones; their order is random."""
-    return pixels.images if isinstance(pixels, MemoryPixels) else _read(pixels, min(count, _STATISTICS_IMAGES))
+    return pixels.images if isinstance(pixels, MemoryPixels) else pixels.read_all(limit=_STATISTICS_IMAGES)
 
 
 def _digest(root: Path, survey: _Survey) -> str:

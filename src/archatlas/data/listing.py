@@ -121,11 +121,15 @@ def inspect_files(root: Path, names: Sequence[str], *, workers: int) -> dict[str
     key = digest_of([json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states]).encode()])
     found = _read_index(root / _INDEX, key)
     if found is None:
-        batches = [list(names[first : first + _BATCH]) for first in range(0, len(names), _BATCH)]
-        results = in_workers(partial(_inspect, root), batches, workers=workers)
+        batches = [names[first : first + _BATCH] for first in range(0, len(names), _BATCH)]
+        results = in_workers(partial(_inspect_batch, root), batches, workers=workers)
         found = dict(zip(names, (result for batch in results for result in batch), strict=True))
         _write_index(root / _INDEX, key, found)
     return found
+
+
+def _inspect_batch(root: Path, names: Sequence[str]) -> list[Found]:
+    return [_inspect(root, name) for name in names]
 
 
 def _inspect(root: Path, name: str) -> Found:

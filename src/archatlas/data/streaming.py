@@ -6,10 +6,11 @@ Legend: `B` images of a batch, `C` channels, `R` resolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,29 +21,32 @@ from archatlas.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_BATCH = 64
+
 
 class _Calls(Dataset[Result], Generic[Item, Result]):
-    """Makes a data set of a function: its indices are the function's arguments."""
+    """Makes a data set of a function: entry `i` is its value for item `i`."""
 
-    def __init__(self, function: Callable[[Item], Result]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._function, self._items = function, items
 
-    def __getitem__(self, item: Item) -> Result:
-        return self._function(item)
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Result:
+        return self._function(self._items[index])
 
 
-def _as_list(results: list[Result]) -> list[Result]:
-    return results
+def _unchanged(result: Result) -> Result:
+    return result
 
 
-def in_workers(
-    function: Callable[[Item], Result], batches: Iterable[Sequence[Item]], *, workers: int
-) -> Iterator[list[Result]]:
-    """Yield the results of each batch of calls in order, computed ahead by `workers` processes (0: by this one)."""
+def in_workers(function: Callable[[Item], Result], items: Sequence[Item], *, workers: int) -> Iterator[Result]:
+    """Yield the function's value for each item in order, computed ahead by `workers` processes (0: by this one)."""
     loader = DataLoader(
-        _Calls(function),
-        batch_sampler=list(batches),  # type: ignore[arg-type]
-        collate_fn=_as_list,
+        _Calls(function, items),
+        batch_size=None,
+        collate_fn=_unchanged,
         num_workers=workers,
         generator=torch.Generator(),  # else the loader would draw from the global one
     )
@@ -50,26 +54,33 @@ def in_workers(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ReadOne:
-    """Reads one image of a list of files; a picklable function."""
+class _ReadBatch:
+    """Reads some of a list of files; a function that worker processes can be given."""
 
     root: Path
     names: tuple[str, ...]
     resolution: int
     channels: int
     crop_scale: float
+    crops: tuple[int, int] | None = None
 
-    def __call__(self, item: tuple[int, tuple[int, int] | None]) -> torch.Tensor | str:
-        """Return pixels `(C, R, R)`, or why there are none."""
-        index, crops = item
-        try:
-            picture = read_picture(self.root / self.names[index])
-        except UnreadableError as error:
-            return f"{self.root / self.names[index]} can no longer be read: {error}. Restore it and run again."
-        if crops is None or self.crop_scale == 1:
+    def __call__(self, rows: Indices) -> torch.Tensor | str:
+        """Return pixels `(B, C, R, R)`, or why there are none: errors lose their shape between processes."""
+        pixels = []
+        for index in rows.tolist():
+            path = self.root / self.names[index]
+            try:
+                pixels.append(self._read(path, index))
+            except UnreadableError as error:
+                return f"{path} can no longer be read: {error}. Restore it and run again."
+        return torch.stack(pixels)
+
+    def _read(self, path: Path, index: int) -> torch.Tensor:
+        picture = read_picture(path)
+        if self.crops is None or self.crop_scale == 1:
             box = centre_box(*picture.size)
         else:
-            box = random_box(*picture.size, scale=self.crop_scale, stream=random_stream(CROP, *crops, index))
+            box = random_box(*picture.size, scale=self.crop_scale, stream=random_stream(CROP, *self.crops, index))
         return square_pixels(picture, box, resolution=self.resolution, channels=self.channels)
 
 
@@ -95,10 +106,15 @@ class FilePixels:
         crop_scale: float,
         workers: int,
     ) -> None:
-        self._read_one = _ReadOne(
+        self._read_batch = _ReadBatch(
             root=root, names=tuple(names), resolution=resolution, channels=channels, crop_scale=crop_scale
         )
         self._workers = workers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File of each image."""
+        return self._read_batch.names
 
     def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:
         """Yield uint8 images `(B, C, R, R)`; see `Pixels.read`.
@@ -106,12 +122,18 @@ class FilePixels:
         Raises:
             DataError: If a file has become unreadable.
         """
-        items = [[(int(index), crops) for index in rows] for rows in batches]
-        for results in in_workers(self._read_one, items, workers=self._workers):
-            yield torch.stack([_pixels(result) for result in results])
+        function = replace(self._read_batch, crops=crops)
+        for result in in_workers(function, list(batches), workers=self._workers):
+            if isinstance(result, str):
+                raise DataError(result)
+            yield result
 
-
-def _pixels(result: torch.Tensor | str) -> torch.Tensor:
-    if isinstance(result, str):
-        raise DataError(result)
-    return result
+    def read_all(self, limit: int | None = None) -> torch.Tensor:
+        """Return the centres of the first `limit` images (None: of all) as one uint8 tensor `(N, C, R, R)`."""
+        rows = np.arange(len(self.names))[:limit]
+        one = self._read_batch
+        images = torch.empty(len(rows), one.channels, one.resolution, one.resolution, dtype=torch.uint8)
+        batches = [rows[first : first + _BATCH] for first in range(0, len(rows), _BATCH)]
+        for part, pixels in zip(batches, self.read(batches, None), strict=True):
+            images[part] = pixels
+        return images
