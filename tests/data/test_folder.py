@@ -173,9 +173,10 @@ def test_a_missing_part_is_drawn_from_training(tmp_path, given, sizes):
     assert not names(drawn) & names(data.train)
 
 
-def test_classes_that_are_called_train_and_test_are_classes(tmp_path):
-    data = load_data(config(lay(tmp_path, classes=("bus", "train"))))
-    assert data.class_names == ("bus", "train")
+@pytest.mark.parametrize("classes", [("bus", "train"), ("test", "train")])
+def test_classes_that_are_called_train_and_test_are_classes(tmp_path, classes):
+    data = load_data(config(lay(tmp_path, classes=classes)))
+    assert data.class_names == classes
 
 
 def test_corrupt_files_are_refused_by_name_or_skipped_with_a_count(tmp_path):

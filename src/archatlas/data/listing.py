@@ -74,7 +74,7 @@ def list_files(root: Path) -> tuple[dict[str, Files], tuple[str, ...]]:
     if not root.is_dir():
         raise DataError(f"No directory {root.resolve()}. Set `path` to a directory of class folders.")
     folders = _folders(root)
-    divided = "train" in folders and set(folders) <= set(_PARTS)
+    divided = "train" in folders and set(folders) <= set(_PARTS) and bool(_folders(root / "train"))
     parts = {_PARTS[name]: root / name for name in folders} if divided else {"train": root}
     if divided and len(parts) < len(folders):
         raise DataError(f"{root} has more than one of val/, valid/ and validation/. Keep one.")
