@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -256,6 +256,17 @@ class SearchResult:
     best: Candidate
     finalists: tuple[Candidate, ...]
     num_evaluations: int
+
+
+class Monitor(Protocol):
+    """Told how far a stage is; the command line draws it."""
+
+    def __call__(self, done: int, total: int, **figures: float) -> None:
+        """Report `done` of `total` units, with figures worth showing."""
+
+
+def silent(done: int, total: int, **figures: float) -> None:
+    """Show nothing (a `Monitor`)."""
 
 
 def unique(architectures: Iterable[Architecture]) -> list[Architecture]:

@@ -60,14 +60,14 @@ class Chain:
         for j in reversed(range(len(self.num_choices))):
             value = np.zeros((rows, self.states(j) * self.num_choices[j]))
             for weight, steps in zip(weights.T, quantities, strict=True):
-                view = value.reshape(rows, -1, steps[j].size)
+                view = _in_runs(value, steps[j].size)
                 view += weight[:, None, None] * steps[j].ravel()
-            view = value.reshape(rows, -1, best[0].shape[1])
+            view = _in_runs(value, best[0].shape[1])
             view += best[0][:, None, :]
             forbidden = self.forbidden[j]
             if forbidden is not None:
-                value.reshape(rows, -1, forbidden.size)[:, :, forbidden.ravel()] = -np.inf
-            best.insert(0, value.reshape(rows, -1, self.num_choices[j]).max(axis=2))
+                _in_runs(value, forbidden.size)[:, :, forbidden.ravel()] = -np.inf
+            best.insert(0, _in_runs(value, self.num_choices[j]).max(axis=2))
         return best
 
     def argmax(self, weights: Floats, quantities: Sequence[Steps], best: list[Floats]) -> Architectures:
@@ -86,6 +86,11 @@ class Chain:
             chosen[:, j] = operator
             state = np.take_along_axis(child, operator[:, None], axis=1)[:, 0] % best[j + 1].shape[1]
         return chosen
+
+
+def _in_runs(value: Floats, size: int) -> Floats:
+    """View `(R, n * size)` as `(R, n, size)`."""
+    return value.reshape(len(value), value.shape[1] // size, size)
 
 
 def forbidden_pairs(graph: SpaceGraph) -> tuple[Bools | None, ...]:

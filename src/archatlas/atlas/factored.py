@@ -108,15 +108,8 @@ class FactoredAtlas:
 
     def best(self, budgets: Sequence[Budget] = ()) -> Answer:
         """Return the best network within the budgets, with a certificate; see `Atlas.best`."""
-        (best,), upper = self.ranking(1, budgets)
-        return self.answer(best, upper)
-
-    def answer(self, scored: Scored, upper: float) -> Answer:
-        """Return a scored architecture with its costs and the certificate of an upper bound."""
-        architecture, score = scored
-        costs = {name: float(values[0]) for name, values in self.costs(as_array([architecture])).items()}
-        certificate = Certificate(lower=score, upper=max(float(upper), score))
-        return Answer(architecture=architecture, score=score, costs=costs, certificate=certificate)
+        ((architecture, score),), upper = self.ranking(1, budgets)
+        return self._describe(as_array([architecture]), np.array([score]), [upper - score])[0]
 
     def pareto(self, cost: str, levels: int = 512, budgets: Sequence[Budget] = ()) -> list[Answer]:
         """Return the front; see `Atlas.pareto`. Further budgets hold at every level."""
@@ -249,10 +242,20 @@ class FactoredAtlas:
         if not found:
             return []
         architectures = np.concatenate([optimum.architectures for optimum in found])
-        scores = self.order(architectures)
+        lost = [optimum.upper - float(optimum.scores[0]) for optimum in found]
+        return self._describe(architectures, self.order(architectures), lost)
+
+    def _describe(self, architectures: Architectures, scores: Floats, gaps: Sequence[float]) -> list[Answer]:
+        """Return canonical architectures `(A, L)` with their scores, costs and gaps `(A,)` as answers."""
+        costs = {name: terms(architectures) for name, terms in self.cost_terms.items()}
         return [
-            self.answer((tuple(map(int, architecture)), float(score)), score + optimum.upper - optimum.scores[0])
-            for architecture, score, optimum in zip(architectures, scores, found, strict=True)
+            Answer(
+                architecture=tuple(map(int, architecture)),
+                score=float(score),
+                costs={name: float(values[i]) for name, values in costs.items()},
+                certificate=Certificate(lower=float(score), upper=float(score) + max(gap, 0.0)),
+            )
+            for i, (architecture, score, gap) in enumerate(zip(architectures, scores, gaps, strict=True))
         ]
 
 

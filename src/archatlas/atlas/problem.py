@@ -30,6 +30,9 @@ class Problem:
         objective: The score.
         constraints: `C` sums.
         limits: `(T, C)`; infinity where a target does not limit a constraint.
+
+    Derived: the `steps` of each quantity, their ranges `scales` `(Q,)`, what counts as equal, `slack` `(Q,)`, and
+    whether any architecture is `feasible` at all (sub-spaces may hold no canonical one).
     """
 
     chain: Chain
@@ -38,6 +41,7 @@ class Problem:
     limits: Floats
     steps: tuple[Steps, ...] = field(init=False)
     scales: Floats = field(init=False)
+    slack: Floats = field(init=False)
     feasible: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,12 +52,8 @@ class Problem:
         object.__setattr__(self, "feasible", bool(np.isfinite(ends).all()))
         ranges = ends[: len(quantities)] + ends[len(quantities) :]
         object.__setattr__(self, "scales", np.where(np.isfinite(ranges) & (ranges > 0), ranges, 1.0))
-
-    @property
-    def slack(self) -> Floats:
-        """What counts as equal, per quantity `(Q,)`."""
-        magnitude = [sum(float(np.abs(s).max()) for s in steps) for steps in self.steps]
-        return ROUNDING * self.scales + 1e-14 * np.array(magnitude)
+        magnitude = np.array([sum(float(np.abs(s).max()) for s in steps) for steps in self.steps])
+        object.__setattr__(self, "slack", ROUNDING * self.scales + 1e-14 * magnitude)
 
     def measure(self, architectures: Architectures) -> tuple[Floats, Floats]:
         """Return the objective `(A,)` and the constraints `(A, C)` of architectures, as users will compute them."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from archatlas.atlas.chain import Bools
 from archatlas.atlas.multipliers import PricePool
 from archatlas.atlas.problem import Problem
 from archatlas.records import Architectures, Floats
@@ -28,7 +27,7 @@ WIDTH = 1 << 20
 """Most partial architectures that are kept at once; about 100 bytes each."""
 
 _FIRST_WIDTH = 1 << 12
-_WIDER = 1 << 4
+_WIDER = 1 << 2
 _MAX_ROWS = 17
 
 
@@ -97,49 +96,58 @@ def solve(
         nothing = np.empty((0, length), dtype=np.uint8)
         return [Optimum(architectures=nothing, scores=np.empty(0), upper=-np.inf)] * targets
     pool = PricePool(problem)
-    cuts = _make_cuts(problem, pool)
+    prices: dict[int, Floats] = {}
     known = pool.architectures if seeds is None else np.concatenate([pool.architectures, seeds])
-    answers = _pick(problem, known, k, cuts.root[cuts.row] + cuts.offset)
+    answers = _pick(problem, known, k, np.full(targets, np.inf))
     width = max(_FIRST_WIDTH, 2 * k)
     while True:
         lower = np.array([answer.scores[-1] if len(answer.scores) == k else -np.inf for answer in answers])
         upper = np.array([answer.upper for answer in answers])
         sought = np.where(np.isfinite(enough), np.maximum(enough - 2 * problem.slack[0], lower), lower)
-        is_open = (upper > sought + problem.slack[0]) & (lower < enough)
-        if not is_open.any():
+        open_targets = np.flatnonzero((upper > sought + problem.slack[0]) & (lower < enough))
+        if not len(open_targets) or width > max(max_width, 2 * k):
             return answers
-        complete, dropped = _walk(problem, cuts, _thresholds(problem, cuts, sought, is_open), width)
-        known = np.concatenate([complete, *(answer.architectures for answer in answers)])
-        answers = _pick(problem, known, k, np.minimum(cuts.root, dropped)[cuts.row] + cuts.offset)
-        if np.isneginf(dropped).all() or width >= max_width:
-            return answers
-        width = min(width * _WIDER, max_width)
+        for t in open_targets[np.linspace(0, len(open_targets) - 1, min(len(open_targets), _MAX_ROWS)).astype(int)]:
+            if int(t) not in prices:
+                prices[int(t)] = pool.prices(problem.limits[t])
+        cuts = _make_cuts(problem, problem.limits[open_targets], np.array(list(prices.values())))
+        complete, dropped = _walk(problem, cuts, _thresholds(problem, cuts, sought[open_targets]), width)
+        bounds = upper
+        bounds[open_targets] = np.minimum(upper[open_targets], np.minimum(cuts.root, dropped)[cuts.row] + cuts.offset)
+        known = np.concatenate([complete, pool.architectures, *(answer.architectures for answer in answers)])
+        answers = _pick(problem, known, k, bounds)
+        width *= _WIDER
 
 
-def _make_cuts(problem: Problem, pool: PricePool) -> _Cuts:
-    """Find prices for up to `_MAX_ROWS` targets, give each target the best of them, and tabulate all bounds."""
-    limits = problem.limits
+def _make_cuts(problem: Problem, limits: Floats, prices: Floats) -> _Cuts:
+    """Give each target, that is each row of limits `(T, C)`, the best of the prices `(P, C)`; tabulate all bounds."""
     targets, count = limits.shape
-    picks = np.unique(np.linspace(0, targets - 1, min(targets, _MAX_ROWS)).round().astype(int))
-    prices = np.unique([pool.prices(limits[t]) for t in picks], axis=0)
+    prices = np.unique(prices, axis=0)
+    finite = np.where(np.isfinite(limits), limits, 0.0)
+    weights = np.column_stack([np.ones(len(prices)), -prices])
+    best = problem.chain.completions(weights, problem.steps)
+    used, row = np.unique(np.argmin(best[0][:, 0] + finite @ prices.T, axis=1), return_inverse=True)
     least = -np.max(limits, axis=0, initial=-np.inf) - problem.slack[1:]
     musts = -np.eye(count)
-    if targets == 1 and count > 1 and prices.any():
-        musts = np.concatenate([musts, -prices / prices.max()])
-        within = np.where(np.isfinite(limits[0]), limits[0] + problem.slack[1:], 0.0)
-        least = np.append(least, -(prices[0] / prices.max()) @ within)
-    weights = np.concatenate([np.column_stack([np.ones(len(prices)), -prices]), np.pad(musts, ((0, 0), (1, 0)))])
-    best = problem.chain.completions(weights, problem.steps)
-    offsets = np.where(np.isfinite(limits), limits, 0.0) @ prices.T  # (T, R)
-    row = np.argmin(best[0][: len(prices), 0] + offsets, axis=1)
-    return _Cuts(weights=weights, best=best, least=least, row=row, offset=offsets[np.arange(targets), row])
+    if targets == 1 and count > 1 and prices[used].any():
+        joint = prices[used[0]] / prices[used[0]].max()
+        musts = np.concatenate([musts, -joint[None]])
+        least = np.append(least, -joint @ (finite[0] + problem.slack[1:]))
+    musts = np.pad(musts, ((0, 0), (1, 0)))
+    must_best = problem.chain.completions(musts, problem.steps)
+    return _Cuts(
+        weights=np.concatenate([weights[used], musts]),
+        best=[np.concatenate([rows[used], must]) for rows, must in zip(best, must_best, strict=True)],
+        least=least,
+        row=row,
+        offset=(finite * prices[used[row]]).sum(axis=1),
+    )
 
 
-def _thresholds(problem: Problem, cuts: _Cuts, lower: Floats, open_targets: Bools) -> Floats:
+def _thresholds(problem: Problem, cuts: _Cuts, lower: Floats) -> Floats:
     """Return `(R,)`: a row value that is not above this is of no use to any target of the row."""
     thresholds = np.full(cuts.rows, np.inf)
-    wanted = lower + problem.slack[0] - cuts.offset
-    np.minimum.at(thresholds, cuts.row[open_targets], wanted[open_targets])
+    np.minimum.at(thresholds, cuts.row, lower + problem.slack[0] - cuts.offset)
     return thresholds
 
 
@@ -188,15 +196,19 @@ def _pick(problem: Problem, architectures: Architectures, k: int, bounds: Floats
         k: How many.
         bounds: `(T,)`, no unknown architecture scores more than this or the k-th best.
     """
-    known = np.unique(architectures, axis=0)
+    text = (
+        np.ascontiguousarray(architectures + 1).view(f"S{architectures.shape[1]}").ravel()
+    )  # sorts fast; 0 would end it
+    known = architectures[np.unique(text, return_index=True)[1]]
     scores, costs = problem.measure(known)
+    ranked = np.argsort(-scores, kind="stable")
+    known, scores, columns = known[ranked], scores[ranked], np.ascontiguousarray(costs[ranked].T)
     answers = []
     for limits, bound in zip(problem.limits, bounds, strict=True):
-        within = np.flatnonzero((costs <= limits).all(axis=1))
-        if k == 1 and len(within):
-            best = within[[np.argmax(scores[within])]]
-        else:
-            best = within[np.argsort(-scores[within], kind="stable")[:k]]
+        within = np.ones(len(known), dtype=bool)
+        for column, limit in zip(columns, limits, strict=True):
+            within &= column <= limit
+        best = np.flatnonzero(within)[:k]
         least = scores[best[-1]] if len(best) == k else -np.inf
         upper = bound if bound > least + 2 * problem.slack[0] else least
         answers.append(Optimum(architectures=known[best], scores=scores[best], upper=float(upper)))

@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
 from archatlas.spaces.base import Operator
+from archatlas.spaces.depthwise import DepthwiseConv2d
 
 
 class InvertedResidual(nn.Module):
@@ -28,15 +29,20 @@ class InvertedResidual(nn.Module):
         *,
         expansion: int,
         kernel: int,
-        activation: type[nn.Module] = nn.ReLU6,
+        activation: type[nn.ReLU] | type[nn.ReLU6] = nn.ReLU6,
     ) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        layer = partial(Conv2dNormActivation, activation_layer=activation)
         self.layers = nn.Sequential(
             OrderedDict(
-                expand=layer(in_channels, hidden, kernel_size=1),
-                depthwise=layer(hidden, hidden, kernel_size=kernel, stride=stride, groups=hidden),
+                expand=Conv2dNormActivation(in_channels, hidden, kernel_size=1, activation_layer=activation),
+                depthwise=nn.Sequential(
+                    DepthwiseConv2d(
+                        hidden, hidden, kernel, stride=stride, padding=kernel // 2, groups=hidden, bias=False
+                    ),
+                    nn.BatchNorm2d(hidden),
+                    activation(inplace=True),
+                ),
                 project=Conv2dNormActivation(hidden, out_channels, kernel_size=1, activation_layer=None),
             )
         )
@@ -48,7 +54,7 @@ class InvertedResidual(nn.Module):
         return features + result if self.residual else result
 
 
-def mbconv(expansion: int, kernel: int, activation: type[nn.Module] = nn.ReLU6) -> Operator:
+def mbconv(expansion: int, kernel: int, activation: type[nn.ReLU] | type[nn.ReLU6] = nn.ReLU6) -> Operator:
     """Return an MBConv operator, named such as `mbconv_e3_k5`."""
     return Operator(
         name=f"mbconv_e{expansion}_k{kernel}",

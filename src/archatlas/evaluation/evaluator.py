@@ -1,0 +1,259 @@
+"""Score many sub-networks by one depth-first walk over the trie of their architectures.
+
+Two architectures with the same first `k` blocks share the activations after block `k`, so each block runs once per
+distinct prefix. The images that recalibrate BN ride in the same walk. Every score equals that of the sub-network
+evaluated alone, to rounding.
+
+Legend: `R` reference images (BN recalibration), `V` validation images, `L` choice blocks.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from archatlas.data import ImageData
+from archatlas.errors import ConfigError
+from archatlas.evaluation.probe import probe
+from archatlas.evaluation.recalibration import Recalibration, Statistics, replace_norms
+from archatlas.evaluation.trie import block_passes, split_jobs
+from archatlas.records import Architecture, Architectures, Evaluation, Monitor, as_array, silent
+from archatlas.store import EvaluationStore, Scope
+from archatlas.supernet import SuperNet
+
+
+class EvaluationConfig(BaseModel):
+    """How sub-networks are scored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recalibration_images: int = Field(default=512, ge=2, description="training images that set the BN statistics")
+    validation_images: int | None = Field(default=None, ge=1, description="validation images per score, null = all")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the forward passes")
+    memory_gib: float = Field(default=2.0, gt=0, description="bound on the activations that a walk may hold")
+
+    @property
+    def digest(self) -> str:
+        """Names the settings that change a score; the memory bound does not."""
+        text = f"{self.recalibration_images} {self.validation_images} {self.precision}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What a walk will do, known before it starts.
+
+    Args:
+        rows: `(A, L)` architectures still to be scored: canonical, distinct, sorted.
+        jobs: Ranges of rows, each an independent walk.
+        chunk: Most images (reference and validation) that one pass carries.
+        peak_gib: Bound on the activations held at once.
+    """
+
+    rows: Architectures
+    jobs: tuple[slice, ...]
+    chunk: int
+    peak_gib: float
+
+    @property
+    def passes(self) -> int:
+        """Block passes of the walk."""
+        return sum(block_passes(self.rows[job]) for job in self.jobs)
+
+    @property
+    def passes_alone(self) -> int:
+        """Block passes that one-at-a-time evaluation would take."""
+        return self.rows.size
+
+
+class Evaluator:
+    """Scores sub-networks of one super-network on one data set; works on a private copy that it never changes.
+
+    Args:
+        supernet: The trained super-network.
+        supernet_digest: Names its weights in the store.
+        data: Reference images come from its training split, without augmentation; scores from its validation split.
+        config: Images, precision, memory.
+        store: Receives every score at once.
+        device: Where the walk runs.
+    """
+
+    def __init__(
+        self,
+        supernet: SuperNet,
+        supernet_digest: str,
+        data: ImageData,
+        config: EvaluationConfig,
+        *,
+        store: EvaluationStore,
+        device: torch.device,
+    ) -> None:
+        self.space, self.data, self.config, self.store, self.device = supernet.space, data, config, store, device
+        self.scope = Scope(supernet=supernet_digest, data=data.digest, settings=config.digest)
+        self._probe = probe(supernet)
+        self._recalibration = Recalibration()
+        self._network = copy.deepcopy(supernet).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        replace_norms(self._network, self._recalibration)
+        self._num_reference = min(config.recalibration_images, len(data.train))
+        self._num_images = min(config.validation_images or len(data.validation), len(data.validation))
+
+    def plan(self, architectures: Sequence[Architecture] | Architectures) -> Plan:
+        """Return what scoring these architectures takes; those in the store are left out.
+
+        Raises:
+            InvalidArchitectureError: If one does not belong to the space.
+            ConfigError: If not even one validation image fits into the memory bound.
+        """
+        for architecture in architectures:
+            self.space.validate(tuple(architecture))
+        rows = self.space.canonical(as_array(architectures).reshape(-1, len(self.space.blocks)))
+        known = self.store.all(self.scope)
+        missing = [row for row in np.unique(rows, axis=0) if tuple(row.tolist()) not in known]
+        rows = as_array(missing).reshape(-1, len(self.space.blocks))
+        per_image = 4 * self._probe.numbers_per_image / 2**30
+        chunk = int(self.config.memory_gib / per_image)
+        if chunk <= self._num_reference:
+            raise ConfigError(
+                f"evaluation.memory_gib is {self.config.memory_gib:g}, but {self._num_reference} recalibration images "
+                f"and one validation image need {(self._num_reference + 1) * per_image:.2f} GiB. Raise memory_gib, or "
+                f"lower evaluation.recalibration_images to at most {max(chunk - 1, 0)}."
+            )
+        chunk = min(chunk, self._num_reference + self._num_images)
+        chunked = chunk < self._num_reference + self._num_images
+        # A job's scores are complete when its last chunk is through; without chunks every leaf is complete at once.
+        jobs = split_jobs(rows, max(1, len(rows) // 64) if chunked else 1)
+        return Plan(rows=rows, jobs=tuple(jobs), chunk=chunk, peak_gib=chunk * per_image)
+
+    def __call__(
+        self, architectures: Sequence[Architecture] | Architectures, *, monitor: Monitor = silent
+    ) -> list[Evaluation]:
+        """Score architectures and return one evaluation for each, in order.
+
+        Architectures that are the same network share one evaluation, that of the canonical one. What the store holds
+        is not evaluated again.
+
+        Raises:
+            InvalidArchitectureError: If one does not belong to the space.
+            ConfigError: If the memory bound is too small.
+        """
+        plan = self.plan(architectures)
+        done = 0
+        for job in plan.jobs:
+            for evaluation in self.walk(plan.rows[job], plan.chunk):
+                self.store.add(self.scope, evaluation)
+                done += 1
+                monitor(done, len(plan.rows))
+        known = self.store.all(self.scope)
+        rows = self.space.canonical(as_array(architectures).reshape(-1, len(self.space.blocks)))
+        return [known[tuple(row)] for row in rows.tolist()]
+
+    def walk(self, rows: Architectures, chunk: int) -> Iterator[Evaluation]:
+        """Score one job.
+
+        Args:
+            rows: `(A, L)`, canonical, distinct, sorted.
+            chunk: Most images per pass; the reference images are part of the first pass.
+
+        Yields:
+            Evaluations in the order of rows, each as soon as it has seen all its images.
+        """
+        loss, correct = np.zeros(len(rows)), np.zeros(len(rows))
+        statistics: dict[tuple[int, int], Statistics] = {}
+        start = 0
+        while start < self._num_images:
+            stop = min(start + chunk - (self._num_reference if start == 0 else 0), self._num_images)
+            images, labels = self._batch(start, stop)
+            for row, logits in self._leaves(rows, images, self._num_reference if start == 0 else 0, statistics):
+                loss[row] += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+                correct[row] += int((logits.argmax(1) == labels).sum())
+                if stop == self._num_images:
+                    yield Evaluation(
+                        architecture=tuple(rows[row].tolist()),
+                        loss=loss[row] / self._num_images,
+                        accuracy=correct[row] / self._num_images,
+                        num_images=self._num_images,
+                    )
+            start = stop
+
+    def _batch(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images (the reference images first where `start` is 0) and the labels of the validation images."""
+        images, labels = _gather(
+            self.data.validation.ordered(batch_size=512, start=start, stop=stop, device=self.device)
+        )
+        if start == 0:
+            ordered = self.data.train.ordered(batch_size=512, stop=self._num_reference, device=self.device)
+            images = torch.cat([_gather(ordered)[0], images])
+        return images.contiguous(memory_format=torch.channels_last), labels
+
+    def _leaves(
+        self,
+        rows: Architectures,
+        images: torch.Tensor,
+        num_reference: int,
+        statistics: dict[tuple[int, int], Statistics],
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Walk the trie depth first; yield row number and logits `(V, classes)` of the validation images.
+
+        `statistics` holds the BN statistics of each edge, named by its depth and first row: written when there are
+        reference images, read when there are none. The stack holds edges still to be walked; features are freed with
+        the last edge that refers to them.
+        """
+        length = len(self.space.blocks)
+        stem = self._apply(self._network.stem, images, num_reference, statistics, (-1, 0))
+        stack = _edges(rows, 0, 0, len(rows), stem)
+        del stem, images
+        while stack:
+            depth, first, last, features = stack.pop()
+            choice = int(rows[first, depth])
+            operator = self._network.operator(depth, choice)
+            if (depth, choice) in self._probe.mutating:
+                features = features.clone()
+            features = self._apply(operator, features, num_reference, statistics, (depth, first))
+            if depth + 1 < length:
+                stack += _edges(rows, depth + 1, first, last, features)
+            else:
+                logits = self._apply(self._network.head, features, num_reference, statistics, (length, first))
+                yield first, logits[num_reference:].float()
+
+    @torch.inference_mode()
+    def _apply(
+        self,
+        module: nn.Module,
+        features: torch.Tensor,
+        num_reference: int,
+        statistics: dict[tuple[int, int], Statistics],
+        edge: tuple[int, int],
+    ) -> torch.Tensor:
+        lower = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+            if num_reference == 0:
+                with self._recalibration.apply(statistics[edge]):
+                    result: torch.Tensor = module(features)
+            else:
+                with self._recalibration.collect(num_reference) as collected:
+                    result = module(features)
+                statistics[edge] = collected
+        return result
+
+
+def _edges(
+    rows: Architectures, depth: int, first: int, last: int, features: torch.Tensor
+) -> list[tuple[int, int, int, torch.Tensor]]:
+    """Return the edges below a node that spans rows `first` to `last`, the last one first."""
+    column = rows[first:last, depth]
+    starts = first + np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
+    ends = [*starts[1:].tolist(), last]
+    return [(depth, a, b, features) for a, b in zip(starts.tolist(), ends, strict=True)][::-1]
+
+
+def _gather(batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs = list(batches)
+    return torch.cat([images for images, _ in pairs]), torch.cat([labels for _, labels in pairs])

@@ -1,0 +1,90 @@
+"""Training of the super-network: the shared loop, with sampled paths as forwards."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from lightning_fabric import Fabric
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from archatlas.data import ImageData
+from archatlas.errors import ArtifactMismatchError
+from archatlas.files import atomic_path, read_json, write_json
+from archatlas.records import Monitor
+from archatlas.spaces import ChainSpace
+from archatlas.supernet.model import SuperNet
+from archatlas.supernet.sampling import SAMPLERS
+from archatlas.training import Forward, TrainingConfig, seeded, train
+
+
+class SuperNetConfig(TrainingConfig):
+    """How the super-network is trained."""
+
+    sampler: Literal["uniform", "fair", "sandwich"] = Field(
+        default="uniform", description="which paths one update trains: uniform = one random path, fair = the paper's"
+    )
+
+
+def train_supernet(
+    space: ChainSpace,
+    data: ImageData,
+    config: SuperNetConfig,
+    *,
+    fabric: Fabric,
+    seed: int,
+    directory: Path,
+    monitor: Monitor,
+) -> SuperNet:
+    """Train a super-network, or continue the training that `directory` holds, and write its weights there.
+
+    Args:
+        space: The space, adapted to the data.
+        data: Only its training images are used.
+        config: Optimiser, schedule, paths.
+        fabric: Device, precision and processes.
+        seed: Of weights, paths and order of images.
+        directory: Receives `checkpoint.pt` on the way, `weights.safetensors` and `supernet.json` at the end.
+        monitor: Told of every step.
+    """
+    with seeded(seed):
+        supernet = SuperNet(space)
+    sampler = SAMPLERS[config.sampler]
+
+    def forwards(step: int) -> list[Forward]:
+        paths = sampler(space, np.random.default_rng((seed, step)))
+        return [partial(supernet, architecture=path) for path in paths]
+
+    history = train(
+        supernet, forwards, data.train, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor
+    )
+    if fabric.is_global_zero:
+        weights = {name: value.detach().cpu().contiguous() for name, value in supernet.state_dict().items()}
+        with atomic_path(directory / "weights.safetensors") as temporary:
+            save_file(weights, temporary)
+        digest = hashlib.sha256((directory / "weights.safetensors").read_bytes()).hexdigest()[:12]
+        header = {"space": space.digest, "data": data.digest, "weights": digest, "history": history}
+        write_json(directory / "supernet.json", header)
+    fabric.barrier()
+    return supernet
+
+
+def load_supernet(space: ChainSpace, directory: Path) -> tuple[SuperNet, str]:
+    """Return a trained super-network and the digest of its weights.
+
+    Raises:
+        ArtifactMismatchError: If there is none, or it is one of another space.
+    """
+    header = read_json(directory / "supernet.json")
+    if header["space"] != space.digest:
+        raise ArtifactMismatchError(
+            f"The super-network in {directory} belongs to space {header['space']}, not to {space.name} "
+            f"({space.digest}); use its own configuration or another run directory."
+        )
+    supernet = SuperNet(space)
+    supernet.load_state_dict(load_file(directory / "weights.safetensors"))
+    return supernet, str(header["weights"])
