@@ -28,7 +28,7 @@ WIDTH = 1 << 20
 
 _FIRST_WIDTH = 1 << 12
 _WIDER = 1 << 2
-_MAX_ROWS = 17
+_MAX_ROWS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
