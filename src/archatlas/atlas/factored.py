@@ -11,17 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archatlas.atlas.base import Answer, Scored, Subspace, check_costs
+from archatlas.atlas.base import Answer, Axis, CostSummary, Density, Percentile, Scored, Subspace, check_costs
+from archatlas.atlas.counting import Counts, count, size
+from archatlas.atlas.distribution import BAND, BAND_SHAPE, percentile, percentile_at_cost, summarise
 from archatlas.atlas.problem import ROUNDING, make_problem, negated
 from archatlas.atlas.storage import read_graph, read_terms, write_header, write_terms
 from archatlas.atlas.treesearch import WIDTH, Optimum, solve
 from archatlas.errors import ArtifactMismatchError, ConfigError, InfeasibleBudgetError
 from archatlas.records import (
+    Architecture,
     Architectures,
     Budget,
     Certificate,
@@ -59,6 +63,11 @@ class FactoredAtlas:
                 raise ConfigError(
                     f"Expected terms for {self.graph.num_choices} operators per block, got {terms.num_choices}."
                 )
+
+    @property
+    def size(self) -> int:
+        """Number of distinct networks, an exact integer."""
+        return size(self.graph)
 
     @property
     def cost_names(self) -> tuple[str, ...]:
@@ -151,6 +160,37 @@ class FactoredAtlas:
         """Return the smallest cost of any network within the budgets; infinity if there is none."""
         objective = negated(self.cost_terms[cost])
         return min(-self._extreme(objective, budgets, allowed) for allowed in _alternatives(within))
+
+    def density(self, cost: str, score: str = "rank") -> Density:
+        """Return how many networks there are of each cost and score; see `Density`.
+
+        Args:
+            cost: Name of a cost.
+            score: `rank`, the score that orders the survivors of the screen, or `screen`; both of the whole space.
+        """
+        check_costs([cost], self.cost_names)
+        axes, counts = _counted(self, (cost, score), BAND_SHAPE)
+        return Density(cost=axes[0], score=axes[1], counts=counts)
+
+    def percentile(self, architecture: Architecture, at_cost: str | None = None) -> Percentile:
+        """Return which share is better; see `Atlas.percentile`. Certain bounds, as tight as the bins allow."""
+        one = self.graph.canonical(as_array([architecture]))
+        screen, rank = float(self.order.screen(one)[0]), float(self.order.rank(one)[0])
+        counted = partial(_counted, self)
+        if at_cost is None:
+            return percentile(counted, self.order.threshold, screen, rank)
+        check_costs([at_cost], self.cost_names)
+        terms = self.cost_terms[at_cost]
+        half = BAND * (self._extreme(terms, ()) - self.attainable(at_cost))
+        return percentile_at_cost(counted, self.order.threshold, screen, rank, (at_cost, float(terms(one)[0]), half))
+
+    def summaries(self) -> list[CostSummary]:
+        """Return minimum, median and maximum of each cost over the networks of the space."""
+        counted = partial(_counted, self)
+        return [
+            summarise(counted, name, self.attainable(name), self._extreme(terms, ()))
+            for name, terms in self.cost_terms.items()
+        ]
 
     def save(self, directory: Path) -> None:
         """Write safetensors and JSON; `load_atlas` reads them."""
@@ -257,6 +297,15 @@ class FactoredAtlas:
             )
             for i, (architecture, score, gap) in enumerate(zip(architectures, scores, gaps, strict=True))
         ]
+
+
+@lru_cache(maxsize=16)
+def _counted(atlas: FactoredAtlas, names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[list[Axis], Counts]:
+    """Count the networks of an atlas over some of its quantities, once."""
+    known = {"rank": atlas.order.rank, "screen": atlas.order.screen, **atlas.cost_terms}
+    axes, counts = count(atlas.graph, {name: known[name] for name in names}, shape)
+    counts.flags.writeable = False
+    return axes, counts
 
 
 def _alternatives(within: Sequence[Subspace] | None) -> Sequence[Subspace | None]:
