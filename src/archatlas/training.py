@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
-from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]
 from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import nn
@@ -47,12 +47,22 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(default=0.1, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=5e-4, ge=0, description="not applied to biases and BN")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD, first beta of Adam-like optimisers")
-    schedule: str = Field(default="cosine", description="any schedule of timm, stepped per update")
+    schedule: Literal["cosine", "tanh", "poly"] = Field(
+        default="cosine", description="one of timm's schedules, stepped per update"
+    )
     warmup_epochs: float = Field(default=1.0, ge=0, description="linear warm-up")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the cross-entropy")
     clip_grad_norm: float | None = Field(default=5.0, gt=0, description="largest norm of the gradient, null = off")
     ema_decay: float | None = Field(default=None, gt=0, lt=1, description="keep an average of the weights, null = off")
     checkpoint_seconds: float = Field(default=30.0, ge=0, description="time between checkpoints")
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = [str(optimizer) for optimizer in list_optimizers()]
+        if name not in known:
+            raise ValueError(f"timm has no optimiser of this name; it has {', '.join(known)}")
+        return name
 
 
 @contextmanager

@@ -1,0 +1,33 @@
+"""The `archatlas` command. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from archatlas.cli import run
+from archatlas.errors import ArchAtlasError
+
+app = typer.Typer(
+    name="archatlas",
+    help="Fit the search space of weight-sharing NAS once, then ask it anything.",
+    epilog="Example: archatlas run   (embedded digits, minutes on two cores; the same command continues a stopped run)",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+run.register(app)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends with one message and exit code 2."""
+    try:
+        app()
+    except ArchAtlasError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues", err=True)
+        sys.exit(130)

@@ -1,0 +1,170 @@
+"""The story of a run: train a super-network, search with it, fit the atlas, train the winner.
+
+Each stage reads what the stages before it left in the run directory and leaves its own. A stage that is done is not
+done again; one that was stopped continues.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from archatlas.atlas import tabulate
+from archatlas.errors import DataError
+from archatlas.files import read_json, write_json
+from archatlas.predictors import WindowedPredictor, build_predictor
+from archatlas.predictors.baselines import Ridge
+from archatlas.predictors.report import fit_report
+from archatlas.records import (
+    Architecture,
+    Candidate,
+    Evaluation,
+    SearchResult,
+    as_array,
+    format_architecture,
+    parse_architecture,
+)
+from archatlas.retraining import RetrainResult, load_result, retrain
+from archatlas.run_directory import fingerprint
+from archatlas.search import Problem, search
+from archatlas.search.problem import measured_score
+from archatlas.search.sampling import DESIGNS
+from archatlas.session import Run, measuring, open_evaluator
+from archatlas.supernet import train_supernet
+
+FEWEST = 20
+"""Scored sub-networks that a fit needs at least."""
+
+
+def run_all(run: Run) -> dict[str, Any]:
+    """Do every stage and return what `result.json` holds."""
+    train_stage(run)
+    found = search_stage(run)
+    report = fit_stage(run)
+    retrained = retrain_stage(run, parse_architecture(found["finalists"][0]["architecture"]))
+    result = {
+        "space": run.space.name,
+        "data": run.data.name,
+        "seed": run.config.seed,
+        "budgets": run.config.budgets,
+        **found["finalists"][0],
+        "evaluations": found["evaluations"],
+        "held_out": report["rows"][0],
+        "validation_accuracy": retrained.validation_accuracy,
+        "test_accuracy": retrained.test_accuracy,
+        "test_images": retrained.test_images,
+    }
+    write_json(run.path / "result.json", result)
+    return result
+
+
+def train_stage(run: Run) -> None:
+    """Train the super-network."""
+    with run.directory.stage("train", run.trained_from, "supernet") as done:
+        if not done:
+            with run.console.monitor("training the super-network", "step") as monitor:
+                train_supernet(
+                    run.space,
+                    run.data,
+                    run.config.supernet,
+                    fabric=run.fabric,
+                    seed=run.config.seed,
+                    directory=run.path / "supernet",
+                    monitor=monitor,
+                )
+
+
+def evaluate_stage(run: Run, architectures: list[Architecture], count: int) -> list[Evaluation]:
+    """Score given architectures, or without any `count` of the configured design, into the store."""
+    free = [range(choices) for choices in run.space.num_choices]
+    design = DESIGNS[run.config.search.sampling.design]
+    rows = as_array(architectures) if architectures else design(free, count, np.random.default_rng(run.config.seed))
+    return measuring(run)(rows)
+
+
+def search_stage(run: Run) -> dict[str, Any]:
+    """Search the space; returns what `search.json` holds: every finalist, best first."""
+    with run.directory.stage("search", run.searched_from, "search.json") as done:
+        if not done:
+            problem = Problem(
+                graph=run.graph,
+                measure=measuring(run),
+                predictor=build_predictor(run.config.predictor),
+                budgets=run.config.limits,
+                seed=run.config.seed,
+                log=run.console.log,
+            )
+            result = search(problem, run.config.search, segments=run.space.segments)
+            write_json(run.path / "search.json", _described(result))
+    described: dict[str, Any] = read_json(run.path / "search.json")
+    return described
+
+
+def fit_stage(run: Run) -> dict[str, Any]:
+    """Fit the predictor to every sub-network scored so far; writes `predictor/`, `atlas/` and `fit.json`.
+
+    Raises:
+        DataError: If too few sub-networks are scored.
+    """
+    evaluator = open_evaluator(run)
+    evaluations = list(evaluator.store.all(evaluator.scope).values())
+    if len(evaluations) < FEWEST:
+        raise DataError(
+            f"{len(evaluations)} sub-networks are scored, a fit needs at least {FEWEST}. Score some first: archatlas "
+            f"evaluate {run.path}"
+        )
+    architectures = as_array([evaluation.architecture for evaluation in evaluations])
+    scores = np.array([measured_score(evaluation) for evaluation in evaluations])
+    predictor = build_predictor(run.config.predictor)
+    made_from = fingerprint(run.config.predictor.model_dump(), run.config.seed, architectures.tolist(), scores.tolist())
+    with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
+        if not done:
+            baselines = () if predictor.name == "ridge" else (Ridge(order=run.config.predictor.order),)
+            report = fit_report([predictor, *baselines], run.graph, architectures, scores, seed=run.config.seed)
+            fitted = predictor.fit(run.graph, architectures, scores, seed=run.config.seed)
+            fitted.save(run.path / "predictor")
+            if isinstance(fitted, WindowedPredictor):
+                tabulate(run.graph, fitted.terms).save(run.path / "atlas")
+            write_json(run.path / "fit.json", dataclasses.asdict(report))
+    described: dict[str, Any] = read_json(run.path / "fit.json")
+    return described
+
+
+def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:
+    """Train an architecture from scratch and test it once; writes `network/`."""
+    settings = run.config.retraining.model_dump(exclude={"checkpoint_seconds"})
+    made_from = fingerprint(run.space.digest, run.data.digest, architecture, settings, run.config.seed)
+    with run.directory.stage("retrain", made_from, "network") as done:
+        if not done:
+            with run.console.monitor(f"training {format_architecture(architecture)} from scratch", "step") as monitor:
+                retrain(
+                    run.space,
+                    architecture,
+                    run.data,
+                    run.config.retraining,
+                    fabric=run.fabric,
+                    seed=run.config.seed,
+                    directory=run.path / "network",
+                    monitor=monitor,
+                )
+    return load_result(run.path / "network")
+
+
+def _described(result: SearchResult) -> dict[str, Any]:
+    return {
+        "evaluations": result.num_evaluations,
+        "finalists": [_candidate(candidate) for candidate in result.finalists],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    assert candidate.measured is not None
+    return {
+        "architecture": format_architecture(candidate.architecture),
+        "predicted_score": candidate.predicted,
+        "one_shot_loss": candidate.measured.loss,
+        "one_shot_accuracy": candidate.measured.accuracy,
+        "costs": candidate.costs,
+    }

@@ -1,0 +1,132 @@
+"""An open run: settings checked against space and data, the directory held, the hardware started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+
+from archatlas.config import Config, HardwareConfig, dump_config
+from archatlas.costs.macs import count_costs
+from archatlas.data import ImageData, load_data
+from archatlas.errors import ConfigError
+from archatlas.evaluation import Evaluator
+from archatlas.files import write_json
+from archatlas.records import Architectures, Evaluation, Monitor
+from archatlas.run_directory import RunDirectory, fingerprint
+from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
+from archatlas.spaces.user import load_space
+from archatlas.store import EvaluationStore
+from archatlas.supernet import load_supernet
+
+
+class Console(Protocol):
+    """What a run tells its user."""
+
+    def log(self, line: str) -> None:
+        """Show one line."""
+
+    def monitor(self, title: str, unit: str) -> AbstractContextManager[Monitor]:
+        """Return a context manager that yields the monitor of one stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """An open run: its settings, and everything that is made from them alone."""
+
+    config: Config
+    space: ChainSpace
+    data: ImageData
+    graph: SpaceGraph
+    fabric: Fabric
+    directory: RunDirectory
+    console: Console
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path
+
+    @property
+    def trained_from(self) -> str:
+        """Fingerprint of all that the super-network depends on."""
+        training = self.config.supernet.model_dump(exclude={"checkpoint_seconds"})
+        augmentation = self.config.data.augmentation
+        precision = self.config.hardware.precision
+        return fingerprint(self.space.digest, self.data.digest, augmentation, training, precision, self.config.seed)
+
+    @property
+    def searched_from(self) -> str:
+        """Fingerprint of all that the search result depends on."""
+        config = self.config
+        parts = [part.model_dump() for part in (config.predictor, config.search)]
+        return fingerprint(self.trained_from, config.evaluation.digest, parts, config.budgets, config.seed)
+
+
+@contextmanager
+def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
+    """Open a run directory: check the settings against space and data, and keep other processes out.
+
+    Raises:
+        ConfigError: If the settings do not fit together, or another process holds the directory.
+        DataError: If the images are missing or broken.
+        ArtifactMismatchError: If the directory belongs to another run.
+    """
+    space = load_space(config.space)
+    fabric = launch(config.hardware)
+    with fabric.rank_zero_first():
+        data = load_data(config.data)
+    for name in data.skipped:
+        console.log(f"left out, cannot be read: {name}")
+    space = space.for_task(in_channels=data.channels, num_classes=data.num_classes, resolution=data.resolution)
+    costs = count_costs(space)
+    for cost in config.budgets:
+        if cost not in costs:
+            raise ConfigError(f"budgets names the cost {cost!r}; {space.name} has {', '.join(costs)}.")
+    graph = chain_graph(space, costs)
+    with RunDirectory(path, console.log).owned() as directory:
+        directory.claim(f"space {config.space} on {config.data.name} ({data.digest})", dump_config(config))
+        write_json(path / "data.json", data.summary())
+        directory.event("opened", space=space.digest, data=data.digest, torch=torch.__version__)
+        yield Run(
+            config=config, space=space, data=data, graph=graph, fabric=fabric, directory=directory, console=console
+        )
+
+
+def launch(hardware: HardwareConfig) -> Fabric:
+    """Return Fabric with its processes started."""
+    if hardware.threads is not None:
+        torch.set_num_threads(hardware.threads)
+    fabric = Fabric(**hardware.model_dump(exclude={"threads"}))
+    fabric.launch()
+    return fabric
+
+
+def open_evaluator(run: Run) -> Evaluator:
+    """Return the evaluator of the run's super-network; its scores go to the run's store."""
+    supernet, digest = load_supernet(run.space, run.path / "supernet")
+    store = EvaluationStore(run.path / "evaluations.sqlite")
+    return Evaluator(supernet, digest, run.data, run.config.evaluation, store=store, device=run.fabric.device)
+
+
+def measuring(run: Run) -> Callable[[Architectures], list[Evaluation]]:
+    """Return the function that scores sub-networks and shows its progress."""
+    score = open_evaluator(run)
+
+    def measure(architectures: Architectures) -> list[Evaluation]:
+        plan = score.plan(architectures)
+        if len(plan.rows) == 0:
+            return score(architectures)
+        run.console.log(
+            f"scoring {len(plan.rows):,} sub-networks: {plan.passes:,} block passes instead of {plan.passes_alone:,}, "
+            f"at most {plan.peak_gib:.2f} GiB"
+        )
+        with run.console.monitor("sub-networks", "network") as monitor:
+            return score(architectures, monitor=monitor)
+
+    return measure
