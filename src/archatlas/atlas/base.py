@@ -10,14 +10,14 @@ Legend: `A` architectures, `L` choice blocks, `O_i` operators of block `i`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from archatlas.errors import ConfigError
+from archatlas.errors import ConfigError, InfeasibleBudgetError
 from archatlas.records import Architecture, Architectures, Budget, Certificate, Floats, frozen
 from archatlas.spaces import SpaceGraph
 
@@ -175,6 +175,9 @@ class Atlas(Protocol):
     def percentile(self, architecture: Architecture, at_cost: str | None = None) -> Percentile:
         """Return which share of the space, or of the networks of about the same cost, is better."""
 
+    def attainable(self, cost: str, budgets: Sequence[Budget] = (), within: Sequence[Subspace] | None = None) -> float:
+        """Return the smallest cost of any network within the budgets; infinity if there is none."""
+
     def summaries(self) -> list[CostSummary]:
         """Return minimum, median and maximum of each cost."""
 
@@ -191,3 +194,42 @@ def check_costs(names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(f"The atlas has no cost {name!r}; it knows: {', '.join(known) or 'none'}.")
+
+
+def raise_infeasible(atlas: Atlas, budgets: Sequence[Budget], within: Sequence[Subspace] | None) -> None:
+    """Raise for the first budget that cannot be met together with those before it.
+
+    Raises:
+        InfeasibleBudgetError: Says what is attainable.
+    """
+    for i, budget in enumerate(budgets):
+        least = atlas.attainable(budget.cost, budgets[:i], within)
+        if least <= budget.upper:
+            continue
+        note, hint = " of the sub-space" if within else "", ""
+        if i:
+            note += " with " + " and ".join(f"{other.cost} <= {other.upper:,.12g}" for other in budgets[:i])
+        for other in budgets[:i]:
+            swapped = atlas.attainable(other.cost, [budget], within)
+            if other.upper < swapped < np.inf:
+                hint += f" With {budget.cost} <= {budget.upper:,.12g} the smallest {other.cost} is {swapped:,.12g}."
+        raise InfeasibleBudgetError(budget.cost, budget.upper, least, note, hint)
+
+
+def front(answers: Sequence[Answer], cost: str) -> list[Answer]:
+    """Return the answers of ascending cost levels without those that are dominated, cheapest first.
+
+    A network that answers several levels keeps the weakest of its certificates. Scores that differ by rounding alone
+    are equal.
+    """
+    kept: dict[Architecture, Answer] = {}
+    best = -float(np.finfo(float).max)
+    for answer in sorted(answers, key=lambda answer: (answer.costs[cost], -answer.score)):
+        held = kept.get(answer.architecture)
+        if held is not None:
+            upper = max(held.certificate.upper, answer.certificate.upper)
+            kept[answer.architecture] = replace(held, certificate=replace(held.certificate, upper=upper))
+        elif answer.score > best + 1e-9 * max(1.0, abs(best)):
+            kept[answer.architecture] = answer
+            best = answer.score
+    return list(kept.values())

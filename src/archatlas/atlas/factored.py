@@ -10,20 +10,32 @@ Legend: `A` architectures, `L` choice blocks, `T` targets (cost levels or bands)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archatlas.atlas.base import Answer, Axis, CostSummary, Density, Percentile, Scored, Subspace, check_costs
+from archatlas.atlas.base import (
+    Answer,
+    Axis,
+    CostSummary,
+    Density,
+    Percentile,
+    Scored,
+    Subspace,
+    check_costs,
+    front,
+    raise_infeasible,
+)
 from archatlas.atlas.counting import Counts, count, size
 from archatlas.atlas.distribution import BAND, BAND_SHAPE, percentile, percentile_at_cost, summarise
-from archatlas.atlas.problem import ROUNDING, make_problem, negated
+from archatlas.atlas.networks import NETWORKS
+from archatlas.atlas.problem import make_problem, negated
 from archatlas.atlas.storage import read_graph, read_terms, write_header, write_terms
 from archatlas.atlas.treesearch import WIDTH, Optimum, solve
-from archatlas.errors import ArtifactMismatchError, ConfigError, InfeasibleBudgetError
+from archatlas.errors import ArtifactMismatchError, ConfigError
 from archatlas.records import (
     Architecture,
     Architectures,
@@ -108,7 +120,7 @@ class FactoredAtlas:
             bound = max(bound, upper)
         candidates = np.unique(np.concatenate(found), axis=0)
         if not len(candidates) and budgets:
-            self._explain(budgets, within)
+            raise_infeasible(self, budgets, within)
         scores = self.order(candidates)
         chosen = np.argsort(-scores, kind="stable")
         left_out = float(scores[chosen[k]]) if len(chosen) > k else -np.inf
@@ -125,10 +137,10 @@ class FactoredAtlas:
         check_costs([cost], self.cost_names)
         low = self.attainable(cost, budgets)
         if not np.isfinite(low):
-            self._explain(budgets, None)
+            raise_infeasible(self, budgets, None)
         high = self._extreme(self.cost_terms[cost], budgets)
         limits = np.append(np.linspace(low, high, levels)[:-1], high)
-        return _front(self.at_levels(cost, limits, budgets), cost)
+        return front(self.at_levels(cost, limits, budgets), cost)
 
     def at_levels(self, cost: str, limits: Floats, budgets: Sequence[Budget] = ()) -> list[Answer]:
         """Return the best network with `cost <= limit` for each of `(T,)` limits; unattainable ones are left out."""
@@ -193,26 +205,12 @@ class FactoredAtlas:
         ]
 
     def save(self, directory: Path) -> None:
-        """Write safetensors and JSON; `load_atlas` reads them."""
+        """Write safetensors and JSON; `load_atlas` reads them. A table of the networks of an older atlas goes."""
+        (directory / NETWORKS).unlink(missing_ok=True)
         named = {"screen": self.order.screen, "rank": self.order.rank}
         described = write_terms(directory, named | {f"cost:{name}": terms for name, terms in self.cost_terms.items()})
         threshold = self.order.threshold if self._screened else None
         write_header(directory, KIND, self.graph, terms=described, threshold=threshold)
-
-    def _explain(self, budgets: Sequence[Budget], within: Sequence[Subspace] | None) -> None:
-        """Raise for the first budget that cannot be met together with those before it."""
-        for i, budget in enumerate(budgets):
-            least = self.attainable(budget.cost, budgets[:i], within)
-            if least <= budget.upper:
-                continue
-            note, hint = " of the sub-space" if within else "", ""
-            if i:
-                note += " with " + " and ".join(f"{other.cost} <= {other.upper:,.12g}" for other in budgets[:i])
-            for other in budgets[:i]:
-                swapped = self.attainable(other.cost, [budget], within)
-                if other.upper < swapped < np.inf:
-                    hint += f" With {budget.cost} <= {budget.upper:,.12g} the smallest {other.cost} is {swapped:,.12g}."
-            raise InfeasibleBudgetError(budget.cost, budget.upper, least, note, hint)
 
     def _extreme(self, objective: WindowTerms, budgets: Sequence[Budget], allowed: Subspace | None = None) -> float:
         """Return the largest value of an objective within the budgets; minus infinity if nothing is."""
@@ -327,20 +325,6 @@ def _hamming(graph: SpaceGraph, architecture: Sequence[int]) -> WindowTerms:
         for count, here in zip(graph.num_choices, architecture, strict=True)
     )
     return WindowTerms(radius=0, terms=terms)
-
-
-def _front(answers: Sequence[Answer], cost: str) -> list[Answer]:
-    """Drop what is dominated; a network that answers several levels keeps its weakest certificate."""
-    front: dict[tuple[int, ...], Answer] = {}
-    for answer in answers:
-        held = front.get(answer.architecture)
-        best = max((kept.score for kept in front.values()), default=-1e300)
-        if held is not None:
-            upper = max(held.certificate.upper, answer.certificate.upper)
-            front[answer.architecture] = replace(held, certificate=replace(held.certificate, upper=upper))
-        elif answer.score > best + ROUNDING * max(1.0, abs(best)):  # two levels may differ by rounding alone
-            front[answer.architecture] = answer
-    return sorted(front.values(), key=lambda answer: answer.costs[cost])
 
 
 def tabulate(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archatlas.atlas import factored
+from archatlas.atlas import enumerated, factored
+from archatlas.atlas.enumerated import EnumeratedAtlas
 from archatlas.atlas.factored import FactoredAtlas
 from archatlas.atlas.storage import HEADER, read_header
 from archatlas.errors import ArtifactMismatchError
 from archatlas.spaces import SpaceGraph
 
 
-def load_atlas(directory: Path, graph: SpaceGraph | None = None) -> FactoredAtlas:
+def load_atlas(directory: Path, graph: SpaceGraph | None = None) -> FactoredAtlas | EnumeratedAtlas:
     """Read what `save` wrote.
 
     Args:
@@ -24,6 +25,9 @@ def load_atlas(directory: Path, graph: SpaceGraph | None = None) -> FactoredAtla
     header = read_header(directory, graph)
     if header.get("kind") == factored.KIND:
         return factored.load_factored(directory, header)
+    if header.get("kind") == enumerated.KIND:
+        return enumerated.load_enumerated(directory, header)
     raise ArtifactMismatchError(
-        f"{directory / HEADER} is of kind {header.get('kind')!r}; expected factored. Build the atlas again."
+        f"{directory / HEADER} is of kind {header.get('kind')!r}; expected factored or enumerated. "
+        "Build the atlas again."
     )
