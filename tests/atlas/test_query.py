@@ -73,8 +73,9 @@ HOSTILE = [
     "",
     "\x00",
     "(" * 3000,
-    "not " * 2400 + "true",
-    "macs < " + "9" * 9990,
+    "(" * 40,
+    "not " * 900 + "1 +",
+    "macs < " + "9" * 3990 + "x",
 ]
 
 
@@ -124,7 +125,7 @@ def test_unknown_functions_are_answered_with_the_list(table):
         query_networks(table, "read_blob('x') = 1", 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=st.text(st.sampled_from(list("()'\";<>=+-*/ macs15%\n\\,.[]{}|&~:$?@")), max_size=30))
 def test_noise_is_answered_or_refused(table, text):
     with contextlib.suppress(ConfigError):

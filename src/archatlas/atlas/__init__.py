@@ -3,7 +3,7 @@
 from archatlas.atlas.base import Answer, Atlas, Axis, CostSummary, Density, Percentile, Scored, Subspace
 from archatlas.atlas.enumerated import EnumeratedAtlas, enumerate_space
 from archatlas.atlas.factored import FactoredAtlas, tabulate
-from archatlas.atlas.loading import load_atlas
+from archatlas.atlas.loading import load_atlas, networks_table
 
 __all__ = [
     "Answer",
@@ -18,5 +18,6 @@ __all__ = [
     "Subspace",
     "enumerate_space",
     "load_atlas",
+    "networks_table",
     "tabulate",
 ]

@@ -7,9 +7,20 @@ from pathlib import Path
 from archatlas.atlas import enumerated, factored
 from archatlas.atlas.enumerated import EnumeratedAtlas
 from archatlas.atlas.factored import FactoredAtlas
+from archatlas.atlas.networks import NETWORKS, is_enumerable, write_networks
 from archatlas.atlas.storage import HEADER, read_header
 from archatlas.errors import ArtifactMismatchError
 from archatlas.spaces import SpaceGraph
+
+
+def networks_table(atlas: FactoredAtlas | EnumeratedAtlas, directory: Path) -> Path | None:
+    """Return the table of all networks beside an atlas, written on first need; None if the space is too large."""
+    path = directory / NETWORKS
+    if isinstance(atlas, FactoredAtlas) and not path.exists():
+        if not is_enumerable(atlas.graph):
+            return None
+        write_networks(path, atlas.graph, lambda rows: {"score": atlas.score(rows), **atlas.costs(rows)})
+    return path
 
 
 def load_atlas(directory: Path, graph: SpaceGraph | None = None) -> FactoredAtlas | EnumeratedAtlas:

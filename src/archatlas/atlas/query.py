@@ -8,6 +8,7 @@ in-memory view of the Parquet file, which cannot be written to.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -48,7 +49,8 @@ _SETTINGS = {
     "python_enable_replacements": "false",
     "memory_limit": "1GB",
 }
-_MOST_CHARACTERS = 10_000
+_MOST_CHARACTERS = 4_000
+_DEEPEST = 40  # the parser takes exponential time on nested brackets that do not close
 _BOUND = re.compile(r"\(?\s*([A-Za-z_]\w*)\s*(<=|<)\s*([-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?)\s*\)?")
 
 
@@ -95,6 +97,9 @@ def _check(connection: duckdb.DuckDBPyConnection, condition: str, columns: list[
         return
     if len(condition) > _MOST_CHARACTERS:
         raise ConfigError(f"The condition has {len(condition):,} characters; at most {_MOST_CHARACTERS:,} are read.")
+    depth = max(itertools.accumulate((char in "([{") - (char in ")]}") for char in condition))
+    if depth > _DEEPEST:
+        raise ConfigError(f"The condition nests brackets {depth} deep; at most {_DEEPEST} are read.")
     try:
         row = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT ({condition}\n)"]).fetchone()
         tree = json.loads(row[0]) if row else {}
