@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archatlas.records import CostTable
-from archatlas.spaces import ChainSpace
+from archatlas.spaces import Block, ChainSpace
 
 
 def count(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
@@ -34,12 +34,15 @@ def count(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, int, tuple[in
 
 def count_costs(space: ChainSpace) -> dict[str, CostTable]:
     """Return the tables `macs` (for one image) and `params` of a space at its resolution."""
+    counted: dict[tuple[Block, tuple[int, ...]], list[tuple[int, int, tuple[int, ...]]]] = {}
     entries: list[np.ndarray] = []  # per block (O_i, 2): MACs, parameters
     with torch.device("meta"):
         shape: tuple[int, ...] = (1, space.in_channels, space.resolution, space.resolution)
         stem_macs, stem_params, shape = count(space.stem(space.in_channels), shape)
         for block in space.blocks:
-            counts = [count(block.build(o), shape) for o in range(len(block.operators))]
+            if (block, shape) not in counted:  # blocks of one stage repeat
+                counted[block, shape] = [count(block.build(o), shape) for o in range(len(block.operators))]
+            counts = counted[block, shape]
             entries.append(np.array([c[:2] for c in counts], dtype=float))
             shape = counts[0][2]
         head_macs, head_params, _ = count(space.head(space.num_classes), shape)

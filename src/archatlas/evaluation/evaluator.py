@@ -123,7 +123,7 @@ class Evaluator:
         if chunk <= self._num_reference:
             raise ConfigError(
                 f"evaluation.memory_gib is {self.config.memory_gib:g}, but {self._num_reference} recalibration images "
-                f"and one validation image need {(self._num_reference + 1) * per_image:.2f} GiB. Raise memory_gib, or "
+                f"and one validation image need {(self._num_reference + 1) * per_image:.3g} GiB. Raise memory_gib, or "
                 f"lower evaluation.recalibration_images to at most {max(chunk - 1, 0)}."
             )
         chunk = min(chunk, self._num_reference + self._num_images)
@@ -220,6 +220,8 @@ class Evaluator:
             if depth + 1 < length:
                 stack += _edges(rows, depth + 1, first, last, features)
             else:
+                if (length, 0) in self._probe.mutating:
+                    features = features.clone()
                 logits = self._apply(self._network.head, features, num_reference, statistics, (length, first))
                 yield first, logits[num_reference:].float()
 

@@ -19,7 +19,8 @@ class Probe:
         numbers_per_image: Upper bound of the activations that one image of a batch occupies at any moment: the
             features kept along one path (input, stem, one output per block), and what a module needs while it runs
             (twice the largest input plus output of a layer in it: a convolution library may copy both).
-        mutating: `(block, operator)` pairs that write into their input, which siblings in the trie still need.
+        mutating: `(block, operator)` pairs that write into their input, which siblings in the trie still need; the
+            head is `(L, 0)`, and after an identity its input is shared too.
     """
 
     numbers_per_image: int
@@ -43,7 +44,10 @@ def probe(supernet: SuperNet) -> Probe:
                 mutating.add((block, choice))
         features = output
         path += features.numel()
-    inside = max(inside, _run(supernet.head, features)[1])
+    _, layers, mutates = _run(supernet.head, features.clone())
+    inside = max(inside, layers)
+    if mutates:
+        mutating.add((len(space.blocks), 0))
     return Probe(numbers_per_image=path + 2 * inside, mutating=frozenset(mutating))
 
 
