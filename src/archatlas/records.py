@@ -175,11 +175,25 @@ class WindowTerms:
         return tuple(term.shape[min(i, self.radius)] for i, term in enumerate(self.terms))
 
     def __call__(self, architectures: Architectures) -> Floats:
-        """Return the scores `(A,)` of architectures `(A, L)`: one gather per block."""
-        columns = np.asarray(architectures).T.astype(np.intp)
+        """Return the scores `(A,)` of architectures `(A, L)`: one gather per block.
+
+        Raises:
+            InvalidArchitectureError: If an operator index is too large for its block.
+        """
+        columns = np.ascontiguousarray(np.asarray(architectures).T)
+        largest = columns.max(axis=1, initial=0)
+        if (largest >= self.num_choices).any():
+            raise InvalidArchitectureError(
+                f"Blocks have {self.num_choices} operators, numbered from 0; an architecture has {largest.tolist()}."
+            )
         total = np.full(columns.shape[1], self.offset, dtype=float)
         for i, term in enumerate(self.terms):
-            total += term[tuple(columns[max(0, i - self.radius) : i + self.radius + 1])]
+            window = columns[max(0, i - self.radius) : i + self.radius + 1]
+            index = window[0].astype(np.int32)  # a window has far fewer than 2^31 entries
+            for column, count in zip(window[1:], term.shape[1:], strict=True):
+                index *= count
+                index += column
+            total += term.ravel().take(index)
         return total
 
 
