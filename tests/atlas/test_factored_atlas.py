@@ -110,6 +110,44 @@ def test_sub_spaces_merge_exactly(case, seed):
     assert all(architecture in allowed for architecture, _ in top)
 
 
+def test_a_million_networks_equal_enumeration():
+    rng = np.random.default_rng(7)
+    choices = (4,) * 10
+    graph = random_graph(choices, rng)
+    screen, rank = random_terms(choices, 2, rng), random_terms(choices, 1, rng)
+    atlas = tabulate(graph, TwoStageTerms(screen=screen, rank=rank, threshold=9.0))
+    truth = brute_force(graph, atlas.order)
+    assert len(truth.scores) == atlas.size == 4**10 > 1e6
+    np.testing.assert_allclose([s for _, s in atlas.top(2000)], truth.top_scores(2000), atol=1e-9)
+    for macs, latency in ((0.01, 1.0), (0.3, 0.05), (0.001, 0.001)):
+        shares = {"macs": macs, "latency_ms": latency}
+        budgets = [Budget(cost=n, upper=float(np.quantile(truth.costs[n], share))) for n, share in shares.items()]
+        if truth.within(budgets).any():
+            best = atlas.best(budgets)
+            assert best.score == pytest.approx(truth.top_scores(1, budgets)[0], abs=1e-9)
+            assert best.certificate.gap == 0
+    limits = np.linspace(truth.costs["macs"].min(), truth.costs["macs"].max(), 40)[1:]
+    answers = atlas.at_levels("macs", limits)
+    expected = [truth.scores[truth.costs["macs"] <= limit].max() for limit in limits]
+    np.testing.assert_allclose(sorted(a.score for a in answers), sorted(expected), atol=1e-9)
+    assert max(answer.certificate.gap for answer in answers) <= 1e-9
+
+
+def test_bands_and_distances_equal_enumeration():
+    atlas, truth = make([3, 2], 4, (1, 0), 0.4)
+    costs = truth.costs["macs"]
+    edges = np.linspace(costs.min(), costs.max(), 6)
+    inside = [(costs >= low) & (costs <= high) for low, high in itertools.pairwise(edges)]
+    expected = [truth.scores[mask].max() for mask in inside if mask.any()]
+    found = [answer.score for answer in atlas.in_bands("macs", edges)]
+    np.testing.assert_allclose(sorted(found), sorted(expected), atol=1e-9)
+    chosen = atlas.diverse(3, 2)
+    for i, answer in enumerate(chosen):
+        apart = [(truth.architectures != np.array(c.architecture)).sum(axis=1) >= 2 for c in chosen[:i]]
+        mask = np.logical_and.reduce([np.ones(len(costs), bool), *apart])
+        assert answer.score == pytest.approx(truth.scores[mask].max(), abs=1e-9)
+
+
 def test_unknown_cost_names_the_known_ones():
     atlas, _ = make([2, 2], 0, (1, 0), 0.5)
     with pytest.raises(ConfigError, match=r"no cost 'energy'; it knows: macs, latency_ms"):
