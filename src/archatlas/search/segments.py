@@ -54,7 +54,7 @@ def search_segments(problem: Problem, config: SearchConfig, segments: Sequence[i
         if end == len(problem.graph.num_choices):
             return finish(problem, shortlist, remeasure=config.remeasure, num_evaluations=spent)
         super_cells = step.kept(shortlist)
-        spent += len(shortlist) * config.completions * config.remeasure
+        spent += len(shortlist) * len(step.tails) * config.remeasure
         problem.log(f"segment {number + 1} of {len(segments)}: {len(super_cells)} super-cells kept")
     raise AssertionError("the last segment ends the chain")
 
