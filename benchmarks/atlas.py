@@ -166,6 +166,11 @@ def main(quick: bool) -> None:
         "front_gap": max(answer.certificate.gap for answer in front),
         "front_score_range": front[-1].score - front[0].score,
         "density_s": density_s,
+        "density_bins": [part.counts.shape for part in density],
+        "density_error": [
+            [axis.error / (axis.width * (axis.bins - 1)) for axis in (part.cost, part.score)] for part in density
+        ],
+        "share_better_than_best_at_its_macs": atlas.percentile(best.architecture, "macs").upper,
         "density_exact": [part.total == 6**19 for part in density],
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         **segment(graph, rng, quick),

@@ -95,7 +95,7 @@ def test_describe(small):
     share = row["better"]
     assert share["at least"] <= truth.better(truth.scores[17]) / len(truth.scores) <= share["at most"]
     assert len(row["operators"]) == len(text)
-    assert f"architecture            {text}" in call("describe", run, text)
+    assert f"architecture                {text}" in call("describe", run, text)
     assert "blocks with" in call("describe", run, "0", code=InvalidArchitectureError)
     assert "blocks with" in call("describe", run, "9" * len(text), code=InvalidArchitectureError)
 

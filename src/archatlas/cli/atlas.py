@@ -121,9 +121,9 @@ def describe(
     if canonical != asked:
         typer.echo(f"{architecture} is the same network as {facts['architecture']}")
     for name, value in facts.items():
-        typer.echo(f"{name:<24}{_human(value)}")
+        typer.echo(f"{name:<28}{_human(value)}")
     for block, operator in enumerate(operators):
-        typer.echo(f"block {block:<18}{operator}")
+        typer.echo(f"block {block:<22}{operator}")
 
 
 def costs(
