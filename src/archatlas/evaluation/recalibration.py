@@ -1,11 +1,11 @@
-"""BN statistics of a sub-network, taken from reference images that ride in the same batch.
+"""BN statistics of a sub-network, taken from reference images that walk the same path.
 
 The super-network's own running statistics mix all paths and fit none. In an evaluation copy every BN layer is replaced
-by `RecalibratedNorm`, which normalises by the batch statistics of the first `R` images of the batch, the reference
-images. As a statistic at depth `k` depends on the first `k` choices alone, it is exact for every sub-network that
-shares them.
+by `RecalibratedNorm`, which first sees the reference images in one batch and normalises them by that batch's
+statistics, then normalises all other images by the same. As a statistic at depth `k` depends on the first `k` choices
+alone, it is exact for every sub-network that shares them.
 
-Legend: `R` reference images, `B` images in all, `C` channels.
+Legend: `C` channels.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ class Recalibration:
     """Shared by the norms of one evaluation copy: where their statistics come from."""
 
     def __init__(self) -> None:
-        self.num_reference = 0
         self._collected: Statistics = []
         self._given: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None
 
     @contextmanager
-    def collect(self, num_reference: int) -> Iterator[Statistics]:
-        """Take statistics from the first `num_reference` images of each batch and return them."""
-        self.num_reference, self._given, self._collected = num_reference, None, []
+    def collect(self) -> Iterator[Statistics]:
+        """The batch is the reference images: take its statistics and return them."""
+        self._given, self._collected = None, []
         yield self._collected
 
     @contextmanager
     def apply(self, statistics: Statistics) -> Iterator[None]:
-        """Use statistics that were collected before; the batch holds no reference images."""
+        """Use statistics that were collected before."""
         self._given = iter(statistics)
         yield
 
@@ -44,8 +43,7 @@ class Recalibration:
         """Return mean and variance for the next norm."""
         if self._given is not None:
             return next(self._given)
-        reference = features[: self.num_reference].float()
-        mean, variance = torch.batch_norm_update_stats(reference, None, None, 0.0)
+        mean, variance = torch.batch_norm_update_stats(features.float(), None, None, 0.0)
         self._collected.append((mean, variance))
         return mean, variance
 

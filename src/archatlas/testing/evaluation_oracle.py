@@ -1,14 +1,14 @@
 """One sub-network at a time: the slow and obvious evaluation that the walk must equal.
 
-A sub-network is copied out of the super-network, its BN layers take the statistics of the reference images (mean and
-biased variance of the whole batch, layer after layer), then it classifies the validation images in evaluation mode.
+The BN layers of a sub-network take the statistics of the reference images (mean and biased variance of the whole batch,
+layer after layer), then it classifies the validation images in evaluation mode.
 
 Legend: `R` reference images, `V` validation images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -43,42 +43,54 @@ def read_images(data: ImageData, config: EvaluationConfig, device: torch.device)
     return Images(reference=reference, validation=validation, labels=labels)
 
 
-def loop(
-    supernet: SuperNet,
-    architectures: Iterable[Architecture],
-    images: Images,
-    *,
-    precision: str = "float32",
-    batch_size: int = 512,
-) -> Iterator[Evaluation]:
-    """Yield the evaluation of each architecture, each on its own."""
-    for architecture in architectures:
-        network = supernet.extract(architecture).to(images.labels.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with torch.inference_mode(), torch.autocast(images.labels.device.type, torch.bfloat16, precision == "bfloat16"):
-            recalibrate(network, images.reference)
-            loss, correct = _classify(network, images, batch_size)
-        count = len(images.labels)
-        yield Evaluation(architecture=architecture, loss=loss / count, accuracy=correct / count, num_images=count)
+class Loop:
+    """Evaluates sub-networks of one super-network, each on its own; works on a copy.
+
+    Args:
+        supernet: The super-network.
+        images: What is seen.
+        precision: `float32` or `bfloat16`.
+        batch_size: Validation images in a batch.
+    """
+
+    def __init__(
+        self, supernet: SuperNet, images: Images, *, precision: str = "float32", batch_size: int = 512
+    ) -> None:
+        self.images, self.batch_size = images, batch_size
+        self.lower, self.device = precision == "bfloat16", images.labels.device
+        self.supernet = copy.deepcopy(supernet).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, architecture: Architecture) -> Evaluation:
+        """Return the evaluation of one architecture; nothing of an earlier one is left in it."""
+        modules = [self.supernet.operator(block, choice) for block, choice in enumerate(architecture)]
+        network = ChainNetwork(self.supernet.stem, modules, self.supernet.head)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self.lower):
+            recalibrate(network, self.images.reference)
+            loss, correct = _classify(network, self.images, self.batch_size)
+        count = len(self.images.labels)
+        return Evaluation(architecture=architecture, loss=loss / count, accuracy=correct / count, num_images=count)
 
 
 def recalibrate(network: ChainNetwork, reference: torch.Tensor) -> None:
     """Set the statistics of every BN layer to those of the reference images, in place; leaves evaluation mode."""
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    sizes: dict[nn.Module, int] = {}
+
+    def note(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes[norm] = inputs[0].numel() // inputs[0].shape[1]
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
     for norm in norms:
         norm.momentum = 1.0  # the running statistics become those of this batch
         norm.train()
-        norm.register_forward_pre_hook(_note_size)
     network(reference)
-    for norm in norms:
+    for norm, hook in zip(norms, hooks, strict=True):
         assert norm.running_var is not None
-        size = int(norm.sample_size)  # type: ignore[arg-type]
-        norm.running_var.mul_((size - 1) / size)  # torch records the unbiased variance, but normalised by the biased
+        # torch records the unbiased variance, but has normalised by the biased one
+        norm.running_var.mul_((sizes[norm] - 1) / sizes[norm])
         norm.eval()
-
-
-def _note_size(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-    norm.sample_size = inputs[0].numel() // inputs[0].shape[1]  # type: ignore[assignment]
+        hook.remove()
 
 
 def _classify(network: ChainNetwork, images: Images, batch_size: int) -> tuple[float, int]:
