@@ -170,7 +170,8 @@ class Evaluator:
             Evaluations in the order of rows, each as soon as it has seen all its images.
         """
         loss, correct = np.zeros(len(rows)), np.zeros(len(rows))
-        statistics: dict[tuple[int, int], Statistics] = {}
+        chunked = self._num_reference + self._num_images > chunk
+        statistics: dict[tuple[int, int], Statistics] | None = {} if chunked else None
         start = 0
         while start < self._num_images:
             stop = min(start + chunk - (self._num_reference if start == 0 else 0), self._num_images)
@@ -202,12 +203,12 @@ class Evaluator:
         rows: Architectures,
         images: torch.Tensor,
         num_reference: int,
-        statistics: dict[tuple[int, int], Statistics],
+        statistics: dict[tuple[int, int], Statistics] | None,
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Walk the trie depth first; yield row number and logits `(V, classes)` of the validation images.
 
-        `statistics` holds the BN statistics of each edge, named by its depth and first row: written when there are
-        reference images, read when there are none. The stack holds edges still to be walked; features are freed with
+        `statistics` holds the BN statistics of each edge, named by its depth and first row, for the chunks that follow:
+        written when there are reference images, read when there are none, None without further chunks. The stack holds edges still to be walked; features are freed with
         the last edge that refers to them.
         """
         length = len(self.space.blocks)
@@ -235,7 +236,7 @@ class Evaluator:
         module: nn.Module,
         features: torch.Tensor,
         num_reference: int,
-        statistics: dict[tuple[int, int], Statistics],
+        statistics: dict[tuple[int, int], Statistics] | None,
         edge: tuple[int, int],
     ) -> torch.Tensor:
         if isinstance(module, nn.Identity):
@@ -246,9 +247,13 @@ class Evaluator:
             if num_reference:
                 with self._recalibration.collect() as collected:
                     parts.append(module(features[:num_reference]))
+            else:
+                assert statistics is not None
+                collected = statistics[edge]
+            if statistics is not None:
                 statistics[edge] = collected
             for images in torch.split(features[num_reference:], self._slice):
-                with self._recalibration.apply(statistics[edge]):
+                with self._recalibration.apply(collected):
                     parts.append(module(images))
         return torch.cat(parts)
 
