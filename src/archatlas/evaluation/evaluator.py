@@ -208,8 +208,8 @@ class Evaluator:
         """Walk the trie depth first; yield row number and logits `(V, classes)` of the validation images.
 
         `statistics` holds the BN statistics of each edge, named by its depth and first row, for the chunks that follow:
-        written when there are reference images, read when there are none, None without further chunks. The stack holds edges still to be walked; features are freed with
-        the last edge that refers to them.
+        written when there are reference images, read when there are none, None without further chunks. The stack holds
+        edges still to be walked; features are freed with the last edge that refers to them.
         """
         length = len(self.space.blocks)
         stem = self._apply(self._network.stem, images, num_reference, statistics, (-1, 0))
