@@ -20,7 +20,7 @@ from sklearn.linear_model import Ridge as RidgeRegressor
 
 from archatlas.predictors.artifacts import Artifact, write_artifact
 from archatlas.predictors.effects import one_hot
-from archatlas.predictors.ensemble import identity_link
+from archatlas.predictors.links import identity_link
 from archatlas.predictors.live import strip_dead
 from archatlas.predictors.order import Order, OrderConfig, build_order
 from archatlas.predictors.targets import check_samples, normal_scores

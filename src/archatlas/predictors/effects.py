@@ -106,3 +106,22 @@ def widen(terms: WindowTerms, radius: int) -> WindowTerms:
         shape = [counts[j] if j in inner else 1 for j in range(low, high + 1)]
         wide.append(np.broadcast_to(term.reshape(shape), counts[low : high + 1]))
     return WindowTerms(radius=radius, terms=tuple(wide), offset=terms.offset)
+
+
+def soften(terms: WindowTerms, strength: float) -> WindowTerms:
+    """Weaken the interactions of window terms: main effects stay, the rest is multiplied by `strength`.
+
+    Main effects are taken under the uniform distribution: the mean over all other operators of a window.
+    """
+    if strength == 1:
+        return terms
+    counts, length = terms.num_choices, len(terms.terms)
+    main = [np.zeros(count) for count in counts]
+    offset = terms.offset
+    for i, term in enumerate(terms.terms):
+        offset += float(term.mean())
+        for axis, j in enumerate(range(max(0, i - terms.radius), min(length - 1, i + terms.radius) + 1)):
+            others = tuple(other for other in range(term.ndim) if other != axis)
+            main[j] += term.mean(axis=others) - term.mean()
+    additive = WindowTerms(radius=0, terms=tuple(main), offset=offset)
+    return add((strength, terms), (1.0 - strength, additive))

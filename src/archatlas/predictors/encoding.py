@@ -1,7 +1,8 @@
 """How networks see a space: one feature vector per operator and node.
 
 Operator and position are embedded by the network itself; what is known of the operator at that node (kernel,
-channels, stride, ..., log MACs and params) is standardised here, so that positions share strength.
+log MACs and params, ...) is described by how it differs from the other operators there, so that positions share
+strength.
 
 Legend: `L` nodes, `O` operators of the largest node, `F` attributes.
 """
@@ -23,11 +24,13 @@ class Encoding:
 
     Args:
         num_choices: `O_i` of each node.
-        attributes: `(L, O, F)`, standardised; 0 beyond `O_i`.
+        stages: Number of the stage of each node.
+        attributes: `(L, O, F)`; how each operator differs from the mean of its node, scaled; 0 beyond `O_i`.
         adjacency: `(L, L)`, `adjacency[j, i] = 1` for an edge from `i` to `j`: row `j` sums what comes into `j`.
     """
 
     num_choices: tuple[int, ...]
+    stages: tuple[int, ...]
     attributes: torch.Tensor
     adjacency: torch.Tensor
 
@@ -51,18 +54,22 @@ def encode(graph: SpaceGraph, *, as_chain: bool = False) -> Encoding:
         as_chain: Join each node to the next, whatever the edges of the graph.
     """
     length, operators = len(graph.num_choices), max(graph.num_choices)
-    columns = [_known(graph, i) for i in range(length)]
-    stacked = np.concatenate(columns)
-    spread = stacked.std(axis=0)
+    deviations = [known - known.mean(axis=0) for known in (_known(graph, i) for i in range(length))]
+    spread = np.sqrt(np.mean([np.mean(d**2, axis=0) for d in deviations], axis=0))
     useful = spread > 1e-9
     padded = np.zeros((length, operators, int(useful.sum())))
-    for i, column in enumerate(columns):
-        padded[i, : len(column)] = ((column - stacked.mean(axis=0)) / np.where(useful, spread, 1.0))[:, useful]
+    for i, deviation in enumerate(deviations):
+        padded[i, : len(deviation)] = deviation[:, useful] / spread[useful]
     edges = tuple((i, i + 1) for i in range(length - 1)) if as_chain else graph.edges
     adjacency = torch.zeros(length, length)
     for i, j in edges:
         adjacency[j, i] = 1.0
-    return Encoding(num_choices=graph.num_choices, attributes=torch.from_numpy(padded).float(), adjacency=adjacency)
+    return Encoding(
+        num_choices=graph.num_choices,
+        stages=graph.stages,
+        attributes=torch.from_numpy(padded).float(),
+        adjacency=adjacency,
+    )
 
 
 def _known(graph: SpaceGraph, node: int) -> Floats:

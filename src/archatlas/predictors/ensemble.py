@@ -1,7 +1,9 @@
-"""Training an ensemble of networks in one batched pass.
+"""Fitting an ensemble of networks: the read-out is solved, then all weights are refined in one batched pass.
 
-The members' weights are stacked and the forward pass is mapped over them, so five members cost little more calls
-than one. Each has its own initial weights and its own order of mini-batches.
+With few samples, gradient descent from a random start fits the noise long before it finds the interactions. So each
+member begins as a random feature map whose read-out and main effects are the posterior mean of a Bayesian regression,
+with prior variances of largest evidence. Refinement by AdamW follows, over stacked weights, so that five members cost
+little more calls than one.
 
 Legend: `M` members, `A` architectures, `B` mini-batch, `L` nodes.
 """
@@ -9,6 +11,7 @@ Legend: `M` members, `A` architectures, `B` mini-batch, `L` nodes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,39 +19,47 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
-from archatlas.records import Floats
+from archatlas.predictors.effects import one_hot
+from archatlas.predictors.encoding import Encoding
+from archatlas.predictors.evidence import regress
+from archatlas.predictors.network import GlobalNetwork, WindowNetwork
+from archatlas.predictors.order import flexible_prior_root
+from archatlas.records import Architectures, Floats
+from archatlas.spaces import SpaceGraph
+
+Network = WindowNetwork | GlobalNetwork
 
 
 class TrainingConfig(BaseModel):
-    """How the networks are trained: AdamW with a one-cycle schedule."""
+    """How the networks are fitted. The read-out is solved; `steps` of AdamW with a one-cycle schedule may follow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     members: int = Field(default=5, ge=1, description="Networks in the ensemble; their spread is the reported std.")
-    steps: int = Field(default=300, ge=1, description="Updates.")
+    steps: int = Field(default=0, ge=0, description="Updates that refine all weights after the read-out is solved.")
     batch_size: int = Field(default=128, ge=2, description="Architectures in an update.")
-    learning_rate: float = Field(default=1e-2, gt=0, description="Peak of the one-cycle schedule.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Peak of the one-cycle schedule.")
     weight_decay: float = Field(default=1e-2, ge=0, description="AdamW's decay.")
-    ranking_weight: float = Field(
-        default=0.3, ge=0, description="Weight of the pairwise ranking loss beside the squared one."
-    )
+    ranking_weight: float = Field(default=0.3, ge=0, description="Weight of the pairwise loss beside the squared one.")
 
 
-def train_ensemble(
-    build: Callable[[], nn.Module],
-    rows: torch.Tensor,
-    base: torch.Tensor,
-    targets: torch.Tensor,
+def fit_ensemble(
+    build: Callable[[], Network],
+    graph: SpaceGraph,
+    encoding: Encoding,
+    architectures: Architectures,
+    targets: Floats,
     config: TrainingConfig,
     *,
     seed: int,
-) -> list[nn.Module]:
-    """Train `members` networks to `link(base + network(rows)) = targets`.
+) -> list[Network]:
+    """Fit `members` networks.
 
     Args:
-        build: Returns a freshly initialised network with a `link`.
-        rows: `(A, L)`, what the network takes.
-        base: `(A,)`, added to the network's output before the link: the main effects.
+        build: Returns a freshly initialised network.
+        graph: The space.
+        encoding: The space as the network sees it.
+        architectures: `(A, L)` without dead operators.
         targets: `(A,)` normal scores.
         config: Settings.
         seed: Of initial weights and mini-batches; the same seed gives the same members.
@@ -56,13 +67,41 @@ def train_ensemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         networks = [build() for _ in range(config.members)]
-    parameters, buffers = stack_module_state(networks)
+    rows = encoding.rows(architectures)
+    for network in networks:
+        _solve(network, graph, architectures, rows, targets)
+    if config.steps:
+        _refine(networks, rows, torch.from_numpy(targets).float(), config, seed=seed)
+    return [network.eval().requires_grad_(False) for network in networks]
+
+
+@torch.no_grad()
+def _solve(
+    network: Network, graph: SpaceGraph, architectures: Architectures, rows: torch.Tensor, targets: Floats
+) -> None:
+    """Set main effects, read-out and offset to their posterior means."""
+    root = flexible_prior_root(graph)
+    effects = one_hot(graph.num_choices, architectures) @ root
+    features = network.features(rows).double().numpy()
+    posterior = regress([effects, features], targets)
+    main = root @ posterior.weights[: root.shape[1]]
+    operators = max(graph.num_choices)
+    slots = np.concatenate([i * operators + np.arange(count) for i, count in enumerate(graph.num_choices)])
+    network.effects[torch.from_numpy(slots)] = torch.from_numpy(main).float()
+    network.readout.copy_(torch.from_numpy(posterior.weights[root.shape[1] :]))
+    network.offset.fill_(posterior.offset)
+
+
+def _refine(
+    networks: list[Network], rows: torch.Tensor, targets: torch.Tensor, config: TrainingConfig, *, seed: int
+) -> None:
+    """Refine all weights of all members at once; each member has its own order of mini-batches."""
+    parameters, buffers = stack_module_state(list(networks))
     skeleton = networks[0]
 
-    def forward(weights: object, stored: object, batch: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        sums = start + functional_call(skeleton, (weights, stored), (batch,))  # type: ignore[arg-type]
-        linked: torch.Tensor = functional_call(skeleton.link, (_link(weights), _link(stored)), (sums,))  # type: ignore
-        return torch.stack([sums, linked])
+    def forward(weights: dict[str, Any], stored: dict[str, Any], batch: torch.Tensor) -> torch.Tensor:
+        sums = functional_call(skeleton, (weights, stored), (batch,))
+        return torch.stack([sums, functional_call(skeleton.link, (_link(weights), _link(stored)), (sums,))])
 
     optimiser = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -72,7 +111,7 @@ def train_ensemble(
     size = min(config.batch_size, len(rows))
     for _ in range(config.steps):
         picks = torch.stack([torch.randperm(len(rows), generator=generator)[:size] for _ in networks])  # (M, B)
-        outputs = torch.vmap(forward)(parameters, buffers, rows[picks], base[picks])  # (M, 2, B)
+        outputs = torch.vmap(forward)(parameters, buffers, rows[picks])  # (M, 2, B)
         loss = _loss(outputs[:, 0], outputs[:, 1], targets[picks], config.ranking_weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -80,12 +119,9 @@ def train_ensemble(
         schedule.step()
     for member, network in enumerate(networks):
         network.load_state_dict({name: value[member].detach() for name, value in (parameters | buffers).items()})
-        network.eval().requires_grad_(False)
-    return networks
 
 
-def _link(state: object) -> dict[str, torch.Tensor]:
-    assert isinstance(state, dict)
+def _link(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name.removeprefix("link."): value for name, value in state.items() if name.startswith("link.")}
 
 
@@ -96,24 +132,3 @@ def _loss(sums: torch.Tensor, linked: torch.Tensor, targets: torch.Tensor, ranki
     wanted = targets[:, :, None] - targets[:, None, :]
     ranking = (nn.functional.softplus(-2.0 * gaps) * wanted.clamp(min=0.0)).mean(dim=(1, 2))
     return (squared + ranking_weight * ranking).sum()
-
-
-@torch.no_grad()
-def link_table(link: nn.Module, *, reach: float = 8.0, points: int = 401) -> Floats:
-    """Tabulate a monotone link: `(2, P)`, sums from `-reach` to `reach` and what they become."""
-    sums = torch.linspace(-reach, reach, points)
-    return np.stack([sums.numpy(), link(sums).numpy()]).astype(np.float64)
-
-
-def identity_link() -> Floats:
-    """Return the link `(1, 2, P)` of a single member whose score is already on the scale of the targets."""
-    sums = np.linspace(-8.0, 8.0, 2)
-    return np.stack([sums, sums])[None]
-
-
-def linked(table: Floats, sums: Floats) -> Floats:
-    """Apply a tabulated link to sums `(A,)`; beyond the table it goes on with the slope of its ends."""
-    inner = np.interp(sums, table[0], table[1])
-    slopes = np.diff(table[1])[[0, -1]] / np.diff(table[0])[[0, -1]]
-    below, above = np.minimum(sums - table[0, 0], 0.0), np.maximum(sums - table[0, -1], 0.0)
-    return np.asarray(inner + slopes[0] * below + slopes[1] * above)

@@ -16,22 +16,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
 from archatlas.predictors.artifacts import (
     Artifact,
     order_from_artifact,
     order_to_tensors,
-    terms_to_tensors,
     write_artifact,
 )
 from archatlas.predictors.encoding import Encoding, encode
-from archatlas.predictors.ensemble import TrainingConfig, train_ensemble
+from archatlas.predictors.ensemble import Network, TrainingConfig, fit_ensemble
 from archatlas.predictors.live import strip_dead
 from archatlas.predictors.network import GlobalNetwork
-from archatlas.predictors.order import Order, OrderConfig, base_effects, build_order
+from archatlas.predictors.order import Order, OrderConfig, build_order
 from archatlas.predictors.targets import check_samples, normal_scores
-from archatlas.records import Architectures, Floats, Prediction, WindowTerms
+from archatlas.records import Architectures, Floats, Prediction
 from archatlas.spaces import SpaceGraph
 
 KIND = "global_gcn"
@@ -43,8 +41,8 @@ class GlobalGCNConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layers: int = Field(default=3, ge=0, le=8, description="Message-passing steps.")
-    hidden: int = Field(default=32, ge=2, description="Features of a node.")
+    layers: int = Field(default=2, ge=0, le=8, description="Message-passing steps.")
+    hidden: int = Field(default=96, ge=2, description="Features of a node.")
     training: TrainingConfig = TrainingConfig()
     order: OrderConfig = OrderConfig()
 
@@ -56,21 +54,19 @@ class FittedGlobalGCN:
     Args:
         config: Its settings.
         graph: The space.
-        base: The main effects it starts from.
         networks: `M` members.
         order: The two-stage order.
     """
 
     config: GlobalGCNConfig
     graph: SpaceGraph
-    base: WindowTerms
-    networks: Sequence[nn.Module]
+    networks: Sequence[Network]
     order: Order
 
     def predict(self, architectures: Architectures) -> Prediction:
         """Return mean and spread of the members' linked scores for `(A, L)`."""
         alive = strip_dead(self.graph, architectures)
-        scores = _scores(self.networks, encode(self.graph), self.base, alive)
+        scores = _scores(self.networks, encode(self.graph), alive)
         return Prediction(mean=scores.mean(axis=0), std=scores.std(axis=0))
 
     def rank(self, architectures: Architectures) -> Floats:
@@ -79,7 +75,7 @@ class FittedGlobalGCN:
 
     def save(self, directory: Path) -> None:
         """Write weights and order as safetensors, settings as JSON."""
-        tensors = order_to_tensors(self.order) | terms_to_tensors("base", self.base)
+        tensors = order_to_tensors(self.order)
         for m, network in enumerate(self.networks):
             tensors |= {f"member{m}.{name}": value.numpy() for name, value in network.state_dict().items()}
         write_artifact(directory, KIND, self.graph, tensors, {"config": self.config.model_dump()})
@@ -100,21 +96,16 @@ class GlobalGCN:
         """Fit to scores `(A,)` (higher better) of architectures `(A, L)`."""
         check_samples(graph.num_choices, architectures, scores)
         alive, targets = strip_dead(graph, architectures), normal_scores(scores)
-        base, encoding = base_effects(graph, alive, targets), encode(graph)
-        networks = train_ensemble(
-            _builder(encoding, self.config),
-            encoding.rows(alive),
-            torch.from_numpy(base(alive)).float(),
-            torch.from_numpy(targets).float(),
-            self.config.training,
-            seed=seed,
+        encoding = encode(graph)
+        networks = fit_ensemble(
+            _builder(encoding, self.config), graph, encoding, alive, targets, self.config.training, seed=seed
         )
 
         def flexible(rows: Architectures) -> Floats:
-            return np.asarray(_scores(networks, encoding, base, rows).mean(axis=0))
+            return np.asarray(_scores(networks, encoding, rows).mean(axis=0))
 
         order = build_order(graph, alive, targets, flexible, self.config.order, seed=seed)
-        return FittedGlobalGCN(config=self.config, graph=graph, base=base, networks=networks, order=order)
+        return FittedGlobalGCN(config=self.config, graph=graph, networks=networks, order=order)
 
 
 def read_global_gcn(artifact: Artifact, graph: SpaceGraph) -> FittedGlobalGCN:
@@ -132,7 +123,6 @@ def read_global_gcn(artifact: Artifact, graph: SpaceGraph) -> FittedGlobalGCN:
     return FittedGlobalGCN(
         config=config,
         graph=graph,
-        base=artifact.terms("base"),
         networks=networks,
         order=order_from_artifact(artifact),
     )
@@ -143,11 +133,8 @@ def _builder(encoding: Encoding, config: GlobalGCNConfig) -> partial[GlobalNetwo
 
 
 @torch.no_grad()
-def _scores(networks: Sequence[nn.Module], encoding: Encoding, base: WindowTerms, alive: Architectures) -> Floats:
+def _scores(networks: Sequence[Network], encoding: Encoding, alive: Architectures) -> Floats:
     """Return linked scores `(M, A)`."""
-    start, rows = torch.from_numpy(base(alive)).float(), encoding.rows(alive)
-    parts = [
-        torch.stack([n.link(start[i : i + _BATCH] + n(rows[i : i + _BATCH])) for n in networks])  # type: ignore[operator]
-        for i in range(0, len(rows), _BATCH)
-    ]
+    rows = encoding.rows(alive)
+    parts = [torch.stack([n.link(n(rows[i : i + _BATCH])) for n in networks]) for i in range(0, len(rows), _BATCH)]
     return torch.cat(parts, dim=1).numpy().astype(np.float64)

@@ -11,12 +11,16 @@ from archatlas.predictors.base import FittedPredictor
 from archatlas.predictors.baselines import REGRESSORS, read_regressor
 from archatlas.predictors.global_gcn import KIND as GLOBAL_GCN
 from archatlas.predictors.global_gcn import read_global_gcn
+from archatlas.predictors.global_gp import KIND as GLOBAL_GP
+from archatlas.predictors.global_gp import read_global_gp
 from archatlas.predictors.windows import read_windows
 from archatlas.spaces import SpaceGraph
 
 _READERS: dict[str, Callable[[Artifact, SpaceGraph], FittedPredictor]] = {
     "window_gcn": read_windows,
+    "window_gp": read_windows,
     "ridge": read_windows,
+    GLOBAL_GP: read_global_gp,
     GLOBAL_GCN: read_global_gcn,
     **dict.fromkeys(REGRESSORS, read_regressor),
 }

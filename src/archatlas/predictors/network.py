@@ -1,14 +1,18 @@
 """The graph convolutional networks.
 
 `WindowNetwork` passes messages along the chain, forward and backward with separate weights, and adds up one number
-per node, so that a node sees exactly the window that its layers reach. `GlobalNetwork` adds a node joined to all
-others and a pooled read-out. Messages are summed, without degree normalisation.
+per node, so that a node sees exactly the window that its layers reach. `GlobalNetwork` joins all nodes to a global
+node and reads out from that. Messages are summed, without degree normalisation. Both add a table of main effects.
 
-Legend: `A` architectures, `L` nodes, `O` operators, `H` hidden features.
+Initial weights are scaled so that the network is already a useful random feature map: the read-out is then solved,
+not learnt (see `ensemble`).
+
+Legend: `A` architectures, `L` nodes, `O` operators, `H` hidden features, `F` read-out features.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
@@ -20,48 +24,54 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # importing PyG compiles a class by a call that torch deprecates
     from torch_geometric.nn.dense import DenseGraphConv
 
+EMBEDDING_STD = 0.3
+"""Spread of operator and position embeddings beside attributes of spread 1: what is known of operators counts more."""
+
+
+GAIN = 0.5
+"""Variance of a layer's message weights, times `H`: three neighbours of it keep states of order 1."""
+
 
 class NodeInputs(nn.Module):
-    """Operator embedding + position embedding + projected attributes, one row per node and operator: `(L * O, H)`."""
+    """Operator embedding + position embedding + stage embedding + projected attributes: `(L * O, H)`."""
 
     attributes: torch.Tensor
-    columns: torch.Tensor
+    stages: torch.Tensor
 
     def __init__(self, encoding: Encoding, hidden: int) -> None:
         super().__init__()
         length, operators, known = encoding.attributes.shape
-        self.operator = nn.Parameter(torch.randn(operators, hidden) * 0.5)
-        self.position = nn.Parameter(torch.randn(length, hidden) * 0.5)
-        self.known = nn.Linear(known, hidden) if known else nn.Identity()
-        self.mix = nn.Sequential(nn.GELU(), nn.Linear(hidden, hidden))
+        spread = EMBEDDING_STD if known else 1.0
+        self.operator = nn.Parameter(torch.randn(operators, hidden) * spread)
+        self.position = nn.Parameter(torch.randn(length, hidden) * EMBEDDING_STD)
+        self.stage = nn.Parameter(torch.randn(max(encoding.stages) + 1, hidden) * EMBEDDING_STD)
+        self.known = nn.Parameter(torch.randn(known, hidden) * math.sqrt(0.5 / max(1, known)))
         self.register_buffer("attributes", encoding.attributes)
+        self.register_buffer("stages", torch.tensor(encoding.stages))
 
     def forward(self) -> torch.Tensor:
         """Return `(L * O, H)`."""
-        rows = self.operator[None] + self.position[:, None]
-        if self.attributes.shape[-1]:
-            rows = rows + self.known(self.attributes)
-        table: torch.Tensor = self.mix(rows)
-        return table.flatten(0, 1)
+        rows = self.operator[None] + (self.position + self.stage[self.stages])[:, None] + self.attributes @ self.known
+        return rows.flatten(0, 1)
 
 
 class ChainLayer(nn.Module):
-    """`h + GELU(LayerNorm(forward messages + backward messages))`, each with its own weights."""
+    """Forward messages + backward messages of `tanh(h)`, root included, each direction with its own weights."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.along = DenseGraphConv(hidden, hidden)
         self.against = DenseGraphConv(hidden, hidden)
-        self.norm = nn.LayerNorm(hidden)
+        for convolution in (self.along, self.against):
+            nn.init.normal_(convolution.lin_rel.weight, std=math.sqrt(GAIN / hidden))
+            nn.init.normal_(convolution.lin_root.weight, std=math.sqrt(GAIN / 2 / hidden))
+            nn.init.normal_(convolution.lin_rel.bias, std=0.2)
 
     def forward(self, states: torch.Tensor, adjacency: torch.Tensor) -> torch.Tensor:
         """Return new states `(A, L, H)`."""
-        messages = self.along(states, adjacency) + self.against(states, adjacency.T)
-        return self.update(states, messages)
-
-    def update(self, states: torch.Tensor, messages: torch.Tensor) -> torch.Tensor:
-        """Return the residual update of states by summed messages, any leading shape."""
-        return states + nn.functional.gelu(self.norm(messages))
+        active = torch.tanh(states)
+        new: torch.Tensor = self.along(active, adjacency) + self.against(active, adjacency.T)
+        return new
 
 
 class MonotoneLink(nn.Module):
@@ -72,7 +82,7 @@ class MonotoneLink(nn.Module):
     def __init__(self, steps: int = 4) -> None:
         super().__init__()
         self.slope = nn.Parameter(torch.zeros(()))
-        self.heights = nn.Parameter(torch.full((steps,), -3.0))
+        self.heights = nn.Parameter(torch.full((steps,), -5.0))
         self.register_buffer("centres", torch.linspace(-1.5, 1.5, steps))
 
     def forward(self, sums: torch.Tensor) -> torch.Tensor:
@@ -82,7 +92,7 @@ class MonotoneLink(nn.Module):
 
 
 class WindowNetwork(nn.Module):
-    """Sum over nodes of a small MLP on states that have seen `layers` neighbours to either side."""
+    """Sum over nodes of a read-out of states that have seen `layers` neighbours to either side."""
 
     adjacency: torch.Tensor
 
@@ -90,22 +100,26 @@ class WindowNetwork(nn.Module):
         super().__init__()
         self.inputs = NodeInputs(encoding, hidden)
         self.layers = nn.ModuleList(ChainLayer(hidden) for _ in range(layers))
-        self.readout = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 1))
-        _start_at_zero(self.readout)
+        self.effects = nn.Parameter(torch.zeros(len(encoding.num_choices) * encoding.num_operators))
+        self.readout = nn.Parameter(torch.zeros(hidden))
+        self.offset = nn.Parameter(torch.zeros(()))
         self.link = MonotoneLink()
         self.register_buffer("adjacency", encoding.adjacency)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return sums `(A,)` of rows `(A, L)` (see `Encoding.rows`), before the link."""
+    def features(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the features `(A, F)` that the read-out weighs, of rows `(A, L)` (see `Encoding.rows`)."""
         states = self.inputs()[rows]
         for layer in self.layers:
             states = layer(states, self.adjacency)
-        terms: torch.Tensor = self.readout(states)
-        return terms.sum(dim=(-2, -1))
+        return torch.tanh(states).sum(dim=-2)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return sums `(A,)` of rows `(A, L)`, before the link."""
+        return self.effects[rows].sum(-1) + self.features(rows) @ self.readout + self.offset
 
 
 class GlobalNetwork(nn.Module):
-    """Message passing along any graph with a global node, and a read-out of mean and global state."""
+    """Message passing along any graph, and a read-out of a global node that sees all nodes."""
 
     adjacency: torch.Tensor
 
@@ -113,29 +127,24 @@ class GlobalNetwork(nn.Module):
         super().__init__()
         self.inputs = NodeInputs(encoding, hidden)
         self.layers = nn.ModuleList(ChainLayer(hidden) for _ in range(layers))
-        self.gather = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
-        self.spread = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
-        self.readout = nn.Sequential(
-            nn.LayerNorm(2 * hidden), nn.Linear(2 * hidden, hidden), nn.GELU(), nn.Linear(hidden, 1)
-        )
-        _start_at_zero(self.readout)
+        self.gather = nn.Linear(hidden, 2 * hidden)
+        nn.init.normal_(self.gather.weight, std=math.sqrt(1.0 / hidden))
+        nn.init.normal_(self.gather.bias, std=0.5)
+        self.effects = nn.Parameter(torch.zeros(len(encoding.num_choices) * encoding.num_operators))
+        self.readout = nn.Parameter(torch.zeros(2 * hidden))
+        self.offset = nn.Parameter(torch.zeros(()))
         self.link = MonotoneLink()
         self.register_buffer("adjacency", encoding.adjacency)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return scores `(A,)` of rows `(A, L)` (see `Encoding.rows`), before the link."""
+    def features(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the features `(A, F)` that the read-out weighs, of rows `(A, L)` (see `Encoding.rows`)."""
         states = self.inputs()[rows]
-        whole = states.mean(dim=-2)
-        for layer, gather, spread in zip(self.layers, self.gather, self.spread, strict=True):
-            states = layer(states, self.adjacency) + spread(whole)[..., None, :]
-            whole = whole + nn.functional.gelu(gather(states.mean(dim=-2)))
-        score: torch.Tensor = self.readout(torch.cat([states.mean(dim=-2), whole], dim=-1))
-        return score.squeeze(-1)
+        for layer in self.layers:
+            states = layer(states, self.adjacency)
+        pooled = torch.tanh(states).sum(dim=-2) / math.sqrt(states.shape[-2])
+        whole: torch.Tensor = torch.tanh(self.gather(pooled))
+        return whole
 
-
-def _start_at_zero(readout: nn.Sequential) -> None:
-    """Let a network begin as the zero function, so that what it adds to the main effects has to be learnt."""
-    last = readout[-1]
-    assert isinstance(last, nn.Linear)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return sums `(A,)` of rows `(A, L)`, before the link."""
+        return self.effects[rows].sum(-1) + self.features(rows) @ self.readout + self.offset

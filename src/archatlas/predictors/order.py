@@ -78,10 +78,13 @@ def main_effects(graph: SpaceGraph, architectures: Architectures, targets: Float
     return fit_effects(graph, architectures, targets, covariance, noise_variance=noise)
 
 
-def base_effects(graph: SpaceGraph, architectures: Architectures, targets: Floats) -> WindowTerms:
-    """Return main effects that follow the samples closely: what a flexible score starts from."""
-    covariance = prior_covariance(graph, operator_std=1.0, stage_std=1.0, block_std=0.5)
-    return fit_effects(graph, architectures, targets, covariance, noise_variance=0.3)
+def flexible_prior_root(graph: SpaceGraph) -> Floats:
+    """Return `R` `(D, D)` with `R R^T` the prior covariance of main effects in a flexible score, scale aside.
+
+    Weaker sharing than in `main_effects`: this score shall follow the samples.
+    """
+    root = np.linalg.cholesky(prior_covariance(graph, operator_std=1.0, stage_std=1.0, block_std=0.5))
+    return np.asarray(root, dtype=float)
 
 
 def smooth_rank(graph: SpaceGraph, architectures: Architectures, targets: Floats, config: OrderConfig) -> WindowTerms:

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
 
 from archatlas.errors import ConfigError
 from archatlas.predictors.network import ChainLayer, WindowNetwork
@@ -44,22 +45,29 @@ def tabulate(network: WindowNetwork, num_choices: tuple[int, ...]) -> WindowTerm
     for radius, layer in enumerate(network.layers):
         assert isinstance(layer, ChainLayer)
         states = [_next_state(layer, states, i, radius) for i in range(len(states))]
-    terms = tuple(network.readout(state).squeeze(-1).numpy().astype(np.float64) for state in states)
-    return WindowTerms(radius=len(network.layers), terms=terms)
+    radius, length = len(network.layers), len(states)
+    terms = []
+    for i, state in enumerate(states):
+        effects = network.effects[i * operators : i * operators + num_choices[i]]
+        inner = range(max(0, i - radius), min(length - 1, i + radius) + 1)
+        term = torch.tanh(state) @ network.readout + effects.reshape([-1 if j == i else 1 for j in inner])
+        terms.append(term.numpy().astype(np.float64))
+    return WindowTerms(radius=radius, terms=tuple(terms), offset=float(network.offset))
 
 
 def _next_state(layer: ChainLayer, states: list[torch.Tensor], node: int, radius: int) -> torch.Tensor:
     """Return the state table of a node one layer up; its window grows from `radius` to `radius + 1`."""
     last = len(states) - 1
-    own = layer.along.lin_root(states[node]) + layer.against.lin_root(states[node])
-    messages = _fit(own + layer.along.lin_rel.bias + layer.against.lin_rel.bias, node, node, radius, last)
+    active = torch.tanh(states[node])
+    own = layer.along.lin_root(active) + layer.against.lin_root(active)
+    state = _fit(own + layer.along.lin_rel.bias + layer.against.lin_rel.bias, node, node, radius, last)
     if node > 0:
-        along = torch.nn.functional.linear(states[node - 1], layer.along.lin_rel.weight)
-        messages = messages + _fit(along, node - 1, node, radius, last)
+        along = nn.functional.linear(torch.tanh(states[node - 1]), layer.along.lin_rel.weight)
+        state = state + _fit(along, node - 1, node, radius, last)
     if node < last:
-        against = torch.nn.functional.linear(states[node + 1], layer.against.lin_rel.weight)
-        messages = messages + _fit(against, node + 1, node, radius, last)
-    return layer.update(_fit(states[node], node, node, radius, last), messages)
+        against = nn.functional.linear(torch.tanh(states[node + 1]), layer.against.lin_rel.weight)
+        state = state + _fit(against, node + 1, node, radius, last)
+    return state
 
 
 def _fit(table: torch.Tensor, centre: int, node: int, radius: int, last: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from archatlas.predictors.artifacts import (
     write_artifact,
 )
 from archatlas.predictors.effects import add
-from archatlas.predictors.ensemble import linked
+from archatlas.predictors.links import linked
 from archatlas.predictors.live import strip_dead
 from archatlas.predictors.order import Order, OrderConfig, build_order
 from archatlas.records import Architectures, Floats, Prediction, TwoStageTerms, WindowTerms
