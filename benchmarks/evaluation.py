@@ -54,8 +54,8 @@ class Size:
     macro: int | None = None  # random networks of nas-bench-macro, None = all canonical ones
     loop: int = 200
     segment: int = 2000
-    segment_loop: int = 60
-    segment_pieces: float = 1.0  # share of the segment walks that is timed; the rest is extrapolated by passes
+    segment_loop: int = 100
+    segment_pieces: float = 0.3  # share of the segment walks that is timed; the rest is extrapolated by passes
     precision: int = 30
     memory_images: int = 10_000
     seeds: int = 5
@@ -321,25 +321,30 @@ def compare_designs(tables: Path, size: Size) -> dict[str, object]:
     """Quality of fit against block passes, for rounds of each design and for 2,000 uniform samples."""
     predictor = PredictorConfig()
     found: dict[str, list[tuple[float, ...]]] = {}
-    for truth in read_truth(tables)[:1]:
+    truths = read_truth(tables)[: 2 if size.seeds > 1 else 1]
+    for number, truth in enumerate(truths):
         for seed in range(size.seeds):
             quality, passes, distinct = uniform_2000(truth, predictor, seed)
-            found.setdefault("uniform 2,000", []).append((*quality, passes, distinct))
-            for design in ("balanced", "uniform", "shared") if size.seeds > 1 else ("balanced",):
+            found.setdefault(f"{number}: uniform 2,000", []).append((*quality, passes, distinct))
+            for design in DESIGNS if size.seeds > 1 else (SamplingConfig().design,):
                 sampled = sample(truth, SamplingConfig(design=design), predictor, seed)
                 row = (*truth.quality(sampled.fitted.rank(truth.rows)), passes_of(sampled), len(sampled.scores))
-                found.setdefault(f"rounds, {design}", []).append(row)
-    print(f"\n{'samples':<18}{'tau':>14}{'top 10 %':>14}{'ten best':>16}{'passes':>9}{'networks':>10}")
+                found.setdefault(f"{number}: rounds, {design}", []).append(row)
+    print(f"\nsuper-network: samples, mean and deviation over {size.seeds} seed(s)")
+    print(f"{'':<21}{'tau':>14}{'top 10 %':>16}{'ten best':>16}{'passes':>9}{'networks':>10}")
     for name, rows in found.items():
         mean, std = np.mean(rows, axis=0), np.std(rows, axis=0)
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(mean[:2], std[:2], strict=True)]
-        cells.append(f"{mean[2]:.2f} ± {std[2]:.2f}")
-        print(f"{name:<18}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}{mean[3]:>9.0f}{mean[4]:>10.0f}")
-    means = {name: np.mean(rows, axis=0) for name, rows in found.items()}
+        cells.append(f"{mean[2]:.3f} ± {std[2]:.3f}")
+        print(f"{name:<21}{cells[0]:>14}{cells[1]:>16}{cells[2]:>16}{mean[3]:>9.0f}{mean[4]:>10.0f}")
+    rounds, uniform = (
+        np.mean([row for name, rows in found.items() if name.endswith(end) for row in rows], axis=0)
+        for end in (f"rounds, {SamplingConfig().design}", "uniform 2,000")
+    )
     return {
-        "passes_rounds_over_uniform": means["rounds, balanced"][3] / means["uniform 2,000"][3],
-        "quality_rounds": [round(float(v), 4) for v in means["rounds, balanced"][:3]],
-        "quality_uniform": [round(float(v), 4) for v in means["uniform 2,000"][:3]],
+        "passes_rounds_over_uniform": rounds[3] / uniform[3],
+        "quality_rounds": [round(float(v), 4) for v in rounds[:3]],
+        "quality_uniform": [round(float(v), 4) for v in uniform[:3]],
     }
 
 
