@@ -30,9 +30,12 @@ class HardwareConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="kind of device")
-    devices: int = Field(default=1, ge=1, description="processes per machine, one device each")
+    devices: int = Field(
+        default=1,
+        ge=1,
+        description="processes per machine, one device each; several train together (DDP), the first one searches",
+    )
     num_nodes: int = Field(default=1, ge=1, description="machines")
-    strategy: Literal["auto", "ddp"] = Field(default="auto", description="how processes talk")
     precision: Literal["32-true", "bf16-mixed"] = Field(
         default="32-true", description="of training; evaluation has its own"
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from archatlas.atlas import tabulate
+from archatlas.atlas import enumerate_space, tabulate
+from archatlas.atlas.networks import MOST_ARCHITECTURES
 from archatlas.errors import DataError
 from archatlas.files import read_json, write_json
 from archatlas.predictors import WindowedPredictor, build_predictor
@@ -56,7 +57,8 @@ def run_all(run: Run) -> dict[str, Any]:
         "test_accuracy": retrained.test_accuracy,
         "test_images": retrained.test_images,
     }
-    write_json(run.path / "result.json", result)
+    if run.fabric.is_global_zero:
+        write_json(run.path / "result.json", result)
     return result
 
 
@@ -87,7 +89,7 @@ def evaluate_stage(run: Run, architectures: list[Architecture], count: int) -> l
 def search_stage(run: Run) -> dict[str, Any]:
     """Search the space; returns what `search.json` holds: every finalist, best first."""
     with run.directory.stage("search", run.searched_from, "search.json") as done:
-        if not done:
+        if not done and run.fabric.is_global_zero:
             problem = Problem(
                 graph=run.graph,
                 measure=measuring(run),
@@ -120,13 +122,15 @@ def fit_stage(run: Run) -> dict[str, Any]:
     predictor = build_predictor(run.config.predictor)
     made_from = fingerprint(run.config.predictor.model_dump(), run.config.seed, architectures.tolist(), scores.tolist())
     with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
-        if not done:
+        if not done and run.fabric.is_global_zero:
             baselines = () if predictor.name == "ridge" else (Ridge(order=run.config.predictor.order),)
             report = fit_report([predictor, *baselines], run.graph, architectures, scores, seed=run.config.seed)
             fitted = predictor.fit(run.graph, architectures, scores, seed=run.config.seed)
             fitted.save(run.path / "predictor")
             if isinstance(fitted, WindowedPredictor):
                 tabulate(run.graph, fitted.terms).save(run.path / "atlas")
+            elif run.space.size <= MOST_ARCHITECTURES:
+                enumerate_space(fitted, run.path / "atlas")
             write_json(run.path / "fit.json", dataclasses.asdict(report))
     described: dict[str, Any] = read_json(run.path / "fit.json")
     return described

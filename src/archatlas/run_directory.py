@@ -16,7 +16,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,14 @@ class RunDirectory:
     Args:
         path: Made if missing.
         log: Receives lines for the user.
+        leads: Whether this process is the one that writes; of several, exactly one does.
+        share: Returns the leader's value on every process, once all have come that far.
     """
 
-    def __init__(self, path: Path, log: Callable[[str], None]) -> None:
-        self.path, self.log = path, log
+    def __init__(
+        self, path: Path, log: Callable[[str], None], *, leads: bool = True, share: Callable[[Any], Any] = lambda v: v
+    ) -> None:
+        self.path, self.log, self.leads, self.share = path, log, leads, share
 
     @contextmanager
     def owned(self) -> Iterator[RunDirectory]:
@@ -50,6 +54,9 @@ class RunDirectory:
         Raises:
             ConfigError: If another process holds it, or the directory holds something else than a run.
         """
+        if not self.leads:
+            yield self
+            return
         if self.path.is_file():
             raise ConfigError(f"{self.path} is a file; name a directory for the run.")
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / MARKER).is_file():
@@ -72,6 +79,8 @@ class RunDirectory:
         Raises:
             ArtifactMismatchError: If the directory belongs to another run.
         """
+        if not self.leads:
+            return
         held = self._stages().get("identity")
         if held is not None and held != identity:
             raise ArtifactMismatchError(
@@ -87,30 +96,38 @@ class RunDirectory:
         A stage made from other settings is cleared and redone, and the user is told. Without an error in the block
         the stage is done when the block ends.
 
+        All processes leave the stage together, so that each may read what the leader wrote.
+
         Args:
             name: Of the stage.
             made_from: Fingerprint of everything that its outputs depend on.
             outputs: Files and directories to clear when the fingerprint changed.
         """
-        record = self._stages().get(name)
-        if record is not None and record["fingerprint"] != made_from:
+        record = self.share(self._enter(name, made_from, outputs) if self.leads else None)
+        started = time.monotonic()
+        try:
+            yield bool(record["done"])
+        finally:
+            if not record["done"]:
+                record["seconds"] += time.monotonic() - started
+                self._update(name, record)
+        if not record["done"]:
+            self._update(name, record | {"done": True})
+            self.event("stage done", stage=name, seconds=round(record["seconds"], 3))
+        self.share(None)
+
+    def _enter(self, name: str, made_from: str, outputs: Sequence[str]) -> dict[str, Any]:
+        """Return the record of a stage, a new one if it was made from something else."""
+        record: dict[str, Any] | None = self._stages().get(name)
+        if record is not None and record["fingerprint"] == made_from:
+            return record
+        if record is not None:
             self.log(f"{name}: settings or inputs have changed, redoing it")
             for output in outputs:
                 _remove(self.path / output)
-            record = None
-        if record is None:
-            self._update(name, {"fingerprint": made_from, "done": False, "seconds": 0.0})
-        done = bool(record and record["done"])
-        started = time.monotonic()
-        try:
-            yield done
-        finally:
-            if not done:
-                spent = (record or {}).get("seconds", 0.0) + time.monotonic() - started
-                self._update(name, {"fingerprint": made_from, "done": False, "seconds": spent})
-        if not done:
-            self._update(name, self._stages()[name] | {"done": True})
-            self.event("stage done", stage=name, seconds=round(self._stages()[name]["seconds"], 3))
+        record = {"fingerprint": made_from, "done": False, "seconds": 0.0}
+        self._update(name, record)
+        return record
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, over all sessions."""
@@ -118,6 +135,8 @@ class RunDirectory:
 
     def event(self, what: str, **fields: Any) -> None:
         """Append a line to `events.jsonl`."""
+        if not self.leads:
+            return
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"time": time.time(), "event": what} | fields) + "\n")
 
@@ -126,7 +145,8 @@ class RunDirectory:
         return stages
 
     def _update(self, name: str, value: Any) -> None:
-        write_json(self.path / MARKER, self._stages() | {name: value})
+        if self.leads:
+            write_json(self.path / MARKER, self._stages() | {name: value})
 
 
 def _remove(path: Path) -> None:

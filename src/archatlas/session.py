@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy  # type: ignore[attr-defined]
 
 from archatlas.config import Config, HardwareConfig, dump_config
 from archatlas.costs.macs import count_costs
@@ -89,9 +91,11 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
         if cost not in costs:
             raise ConfigError(f"budgets names the cost {cost!r}; {space.name} has {', '.join(costs)}.")
     graph = chain_graph(space, costs)
-    with RunDirectory(path, console.log).owned() as directory:
+    run_directory = RunDirectory(path, console.log, leads=fabric.is_global_zero, share=fabric.broadcast)
+    with run_directory.owned() as directory:
         directory.claim(f"space {config.space} on {config.data.name} ({data.digest})", dump_config(config))
-        write_json(path / "data.json", data.summary())
+        if directory.leads:
+            write_json(path / "data.json", data.summary())
         directory.event("opened", space=space.digest, data=data.digest, torch=torch.__version__)
         yield Run(
             config=config, space=space, data=data, graph=graph, fabric=fabric, directory=directory, console=console
@@ -102,7 +106,15 @@ def launch(hardware: HardwareConfig) -> Fabric:
     """Return Fabric with its processes started."""
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)
-    fabric = Fabric(**hardware.model_dump(exclude={"threads"}))
+    several = hardware.devices * hardware.num_nodes > 1
+    fabric = Fabric(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.num_nodes,
+        # While the first process searches, the others wait for it.
+        strategy=DDPStrategy(timeout=timedelta(days=30)) if several else "auto",
+        precision=hardware.precision,
+    )
     fabric.launch()
     return fabric
 

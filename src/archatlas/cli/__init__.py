@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from archatlas.cli import run
+from archatlas.cli import atlas, run
 from archatlas.errors import ArchAtlasError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 run.register(app)
+atlas.register(app)
 
 
 def main() -> None:

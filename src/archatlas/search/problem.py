@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from archatlas.atlas import Atlas, tabulate
-from archatlas.errors import ConfigError, InfeasibleBudgetError
+from archatlas.atlas import Atlas, enumerate_space, tabulate
+from archatlas.errors import InfeasibleBudgetError
 from archatlas.predictors import FittedPredictor, Predictor, WindowedPredictor
 from archatlas.records import (
     Architecture,
@@ -51,13 +53,15 @@ class Problem:
         return self.predictor.fit(graph, architectures, scores, seed=self.seed)
 
     def atlas(self, fitted: FittedPredictor) -> Atlas:
-        """Return the atlas of a fitted predictor."""
-        if not isinstance(fitted, WindowedPredictor):
-            raise ConfigError(
-                f"predictor.name {self.predictor.name!r} is no sum over windows, so its atlas is not exact; "
-                "search with window_gcn or ridge."
-            )
-        return tabulate(fitted.graph, fitted.terms)
+        """Return the atlas of a fitted predictor: exact by its windows, or else by enumeration.
+
+        Raises:
+            ConfigError: If the predictor has no windows and its graph is too large to enumerate.
+        """
+        if isinstance(fitted, WindowedPredictor):
+            return tabulate(fitted.graph, fitted.terms)
+        with tempfile.TemporaryDirectory() as directory:  # what is mapped from it outlives it
+            return enumerate_space(fitted, Path(directory))
 
     def check_budgets(self) -> None:
         """Refuse budgets that no network of the space meets, one at a time.
