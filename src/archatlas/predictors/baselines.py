@@ -8,15 +8,19 @@ Legend: `A` architectures, `L` nodes.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import Ridge as RidgeRegressor
+from sklearn.neural_network import MLPRegressor
 
 from archatlas.predictors.artifacts import Artifact, write_artifact
 from archatlas.predictors.effects import one_hot
@@ -44,10 +48,15 @@ class Ridge:
         """Fit to scores `(A,)` (higher better) of architectures `(A, L)`."""
         check_samples(graph.num_choices, architectures, scores)
         alive, targets = strip_dead(graph, architectures), normal_scores(scores)
-        model = RidgeRegressor(alpha=1.0).fit(one_hot(graph.num_choices, alive), targets)
-        entries = np.split(np.asarray(model.coef_), np.cumsum(graph.num_choices)[:-1])
-        member = WindowTerms(radius=0, terms=tuple(entries), offset=float(model.intercept_))
+        member = self.fit_values(graph, alive, targets)
         return finish(self.name, graph, (member,), identity_link(), (alive, targets), self.order, seed=seed)
+
+    @staticmethod
+    def fit_values(graph: SpaceGraph, architectures: Architectures, values: Floats) -> WindowTerms:
+        """Return the additive terms of values `(A,)` of architectures `(A, L)`, in the unit of the values."""
+        model = RidgeRegressor(alpha=1.0).fit(one_hot(graph.num_choices, architectures), values)
+        entries = np.split(np.asarray(model.coef_), np.cumsum(graph.num_choices)[:-1])
+        return WindowTerms(radius=0, terms=tuple(entries), offset=float(model.intercept_))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +106,7 @@ class FittedRegressor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regressor:
-    """A scikit-learn regressor: `random_forest`, `gradient_boosting` or `gp`."""
+    """A scikit-learn regressor: `random_forest`, `gradient_boosting`, `gp` or `mlp`."""
 
     kind: str
     order: OrderConfig = OrderConfig()
@@ -114,7 +123,9 @@ class Regressor:
 
     def fit_targets(self, graph: SpaceGraph, samples: Architectures, targets: Floats, *, seed: int) -> FittedRegressor:
         """Fit to normal scores `(A,)` of architectures `(A, L)` without dead operators."""
-        model = REGRESSORS[self.kind](seed).fit(one_hot(graph.num_choices, samples), targets)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a bound on epochs or variances is a setting here
+            model = REGRESSORS[self.kind](seed).fit(one_hot(graph.num_choices, samples), targets)
 
         def flexible(architectures: Architectures) -> Floats:
             return np.asarray(model.predict(one_hot(graph.num_choices, architectures)), dtype=float)
@@ -130,10 +141,11 @@ def _gaussian_process(seed: int) -> Any:
     return GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed)
 
 
-REGRESSORS = {
+REGRESSORS: dict[str, Callable[[int], Any]] = {
     "random_forest": lambda seed: RandomForestRegressor(200, random_state=seed),
     "gradient_boosting": lambda seed: GradientBoostingRegressor(n_estimators=200, random_state=seed),
     "gp": _gaussian_process,
+    "mlp": lambda seed: MLPRegressor((64, 64), max_iter=300, random_state=seed),
 }
 """What builds each regressor from a seed."""
 
@@ -148,9 +160,10 @@ def read_regressor(artifact: Artifact, graph: SpaceGraph) -> FittedRegressor:
 def trivial_scores(graph: SpaceGraph, architectures: Architectures) -> dict[str, Floats]:
     """Return what every report must show beside a predictor: MACs, parameters and depth of `(A, L)`, each `(A,)`.
 
-    Depth is the number of operators that are alive and do something.
+    Depth is the number of operators that are alive and are no identity: an operator that does nothing at one node counts
+    as an identity wherever it stands (at a change of shape it only projects).
     """
     alive = strip_dead(graph, architectures)
     scores = {name: graph.costs[name](alive) for name in ("macs", "params") if name in graph.costs}
-    working = [~np.array(idle)[column] for idle, column in zip(graph.no_ops, alive.T, strict=True)]
-    return scores | {"depth": np.sum(working, axis=0).astype(float)}
+    identities = {o for idle in graph.no_ops for o, does_nothing in enumerate(idle) if does_nothing}
+    return scores | {"depth": (~np.isin(alive, list(identities))).sum(axis=1).astype(float)}

@@ -16,7 +16,7 @@ from archatlas.predictors.window_gcn import WindowGCN, WindowGCNConfig
 from archatlas.predictors.window_gp import WindowGP
 
 PredictorName = Literal[
-    "window_gcn", "global_gcn", "window_gp", "global_gp", "ridge", "random_forest", "gradient_boosting", "gp"
+    "window_gcn", "global_gcn", "window_gp", "global_gp", "ridge", "random_forest", "gradient_boosting", "gp", "mlp"
 ]
 
 

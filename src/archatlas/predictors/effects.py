@@ -23,18 +23,27 @@ def one_hot(num_choices: tuple[int, ...], architectures: Architectures) -> Float
     return result
 
 
+def sharing(graph: SpaceGraph) -> tuple[Floats, Floats, Floats]:
+    """Return which of the `D = sum_i O_i` effects share: `(D, G)` indicators, times a weight of each group their sum.
+
+    First by operator index over all blocks, then by operator index within a stage, then each effect on its own.
+    """
+    operator = np.concatenate([np.arange(count) for count in graph.num_choices])
+    stage = np.repeat(graph.stages, graph.num_choices)
+    shared = np.eye(operator.max() + 1)[operator]
+    staged = np.unique(np.stack([stage, operator], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    return shared, np.eye(staged.max() + 1)[staged], np.eye(len(operator))
+
+
 def prior_covariance(graph: SpaceGraph, *, operator_std: float, stage_std: float, block_std: float) -> Floats:
     """Return the prior covariance `(D, D)` of the `D = sum_i O_i` effects.
 
     Two effects of the same operator index share `operator_std^2`, in the same stage `stage_std^2` as well, and each
     has `block_std^2` of its own.
     """
-    operator = np.concatenate([np.arange(count) for count in graph.num_choices])
-    stage = np.repeat(graph.stages, graph.num_choices)
-    same = operator[:, None] == operator[None, :]
-    staged = same & (stage[:, None] == stage[None, :])
-    shared: Floats = operator_std**2 * same + stage_std**2 * staged + block_std**2 * np.eye(len(operator))
-    return shared
+    stds = (operator_std, stage_std, block_std)
+    total = sum(std**2 * group @ group.T for std, group in zip(stds, sharing(graph), strict=True))
+    return np.asarray(total)
 
 
 def fit_effects(

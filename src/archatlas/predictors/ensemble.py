@@ -19,11 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
-from archatlas.predictors.effects import one_hot
+from archatlas.predictors.effects import one_hot, sharing
 from archatlas.predictors.encoding import Encoding
 from archatlas.predictors.evidence import regress
 from archatlas.predictors.network import GlobalNetwork, WindowNetwork
-from archatlas.predictors.order import flexible_prior_root
 from archatlas.records import Architectures, Floats
 from archatlas.spaces import SpaceGraph
 
@@ -80,15 +79,17 @@ def _solve(
     network: Network, graph: SpaceGraph, architectures: Architectures, rows: torch.Tensor, targets: Floats
 ) -> None:
     """Set main effects, read-out and offset to their posterior means."""
-    root = flexible_prior_root(graph)
-    effects = one_hot(graph.num_choices, architectures) @ root
+    shared = sharing(graph)
+    indicators = one_hot(graph.num_choices, architectures)
     features = network.features(rows).double().numpy()
-    posterior = regress([effects, features], targets)
-    main = root @ posterior.weights[: root.shape[1]]
+    posterior = regress([*(indicators @ group for group in shared), features], targets)
+    sizes = np.cumsum([group.shape[1] for group in shared])
+    *effects, readout = np.split(posterior.weights, sizes)
+    main = np.sum([group @ weights for group, weights in zip(shared, effects, strict=True)], axis=0)
     operators = max(graph.num_choices)
     slots = np.concatenate([i * operators + np.arange(count) for i, count in enumerate(graph.num_choices)])
     network.effects[torch.from_numpy(slots)] = torch.from_numpy(main).float()
-    network.readout.copy_(torch.from_numpy(posterior.weights[root.shape[1] :]))
+    network.readout.copy_(torch.from_numpy(readout))
     network.offset.fill_(posterior.offset)
 
 

@@ -5,7 +5,6 @@ Legend: `A` samples, `D` features, `G` groups of features with a prior variance 
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +12,10 @@ import scipy.linalg
 
 from archatlas.records import Floats
 
-VARIANCES = (0.0, 0.05, 0.2, 1.0, 4.0)
+VARIANCES = (0.0, 0.01, 0.05, 0.2, 1.0, 4.0)
 """Prior variances tried for each group, in units of the targets' variance."""
 
-NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
+NOISES = (0.001, 0.01, 0.03, 0.1, 0.2, 0.4)
 """Noise variances tried."""
 
 
@@ -50,11 +49,7 @@ def regress(groups: list[Floats], targets: Floats) -> Posterior:
     sizes = [group.shape[1] for group in groups]
     goal = targets - targets.mean()
     gram, right = features.T @ features, features.T @ goal
-    _, variances, noise = max(
-        (log_evidence(gram, right, goal, np.repeat(v, sizes), s), v, s)
-        for v in itertools.product(VARIANCES, repeat=len(groups))
-        for s in NOISES
-    )
+    variances, noise = _best_variances(gram, right, goal, sizes)
     roots = np.sqrt(np.repeat(variances, sizes))
     inner = roots[:, None] * gram * roots + noise * np.eye(len(roots))
     weights = roots * scipy.linalg.solve(inner, roots * right, assume_a="pos")
@@ -76,3 +71,20 @@ def log_evidence(gram: Floats, right: Floats, targets: Floats, variances: Floats
     fit = (float(targets @ targets) - float(half @ half)) / noise
     volume = 2.0 * float(np.log(np.diag(factor)).sum()) + (len(targets) - len(roots)) * float(np.log(noise))
     return -0.5 * (fit + volume)
+
+
+def _best_variances(gram: Floats, right: Floats, targets: Floats, sizes: list[int]) -> tuple[tuple[float, ...], float]:
+    """Climb the evidence one variance at a time over the grids, until a round changes nothing."""
+    grids = [*([VARIANCES] * len(sizes)), NOISES]
+    chosen = [1.0] * len(sizes) + [NOISES[3]]
+
+    def evidence(values: list[float]) -> float:
+        return log_evidence(gram, right, targets, np.repeat(values[:-1], sizes), values[-1])
+
+    before: list[float] = []
+    while chosen != before:
+        before = list(chosen)
+        for k, grid in enumerate(grids):
+            trials = [[*chosen[:k], value, *chosen[k + 1 :]] for value in grid]
+            chosen = max(trials, key=evidence)
+    return tuple(chosen[:-1]), chosen[-1]

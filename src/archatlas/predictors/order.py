@@ -24,7 +24,7 @@ class OrderConfig(BaseModel):
         default=0.2, gt=0, le=1, description="Share of the space that survives the screen; 1 = no screen."
     )
     screen_capacity: float = Field(default=0.4, ge=0, description="Weight of the capacity prior in the screen.")
-    rank_capacity: float = Field(default=0.2, ge=0, description="Weight of the capacity prior among the survivors.")
+    rank_capacity: float = Field(default=0.1, ge=0, description="Weight of the capacity prior among the survivors.")
     operator_std: float = Field(
         default=2.0, ge=0, description="Prior spread of an operator's effect that all blocks share."
     )
