@@ -17,7 +17,7 @@ from archatlas.errors import DataError
 from archatlas.files import read_json, write_json
 from archatlas.predictors import WindowedPredictor, build_predictor
 from archatlas.predictors.baselines import Ridge
-from archatlas.predictors.report import fit_report
+from archatlas.predictors.report import Agreement, FitReport, fit_report
 from archatlas.records import (
     Architecture,
     Candidate,
@@ -52,7 +52,7 @@ def run_all(run: Run) -> dict[str, Any]:
         "budgets": run.config.budgets,
         **found["finalists"][0],
         "evaluations": found["evaluations"],
-        "held_out": report["rows"][0],
+        "held_out": dataclasses.asdict(report.rows[0]),
         "validation_accuracy": retrained.validation_accuracy,
         "test_accuracy": retrained.test_accuracy,
         "test_images": retrained.test_images,
@@ -104,7 +104,7 @@ def search_stage(run: Run) -> dict[str, Any]:
     return described
 
 
-def fit_stage(run: Run) -> dict[str, Any]:
+def fit_stage(run: Run) -> FitReport:
     """Fit the predictor to every sub-network scored so far; writes `predictor/`, `atlas/` and `fit.json`.
 
     Raises:
@@ -132,8 +132,8 @@ def fit_stage(run: Run) -> dict[str, Any]:
             elif run.space.size <= MOST_ARCHITECTURES:
                 enumerate_space(fitted, run.path / "atlas")
             write_json(run.path / "fit.json", dataclasses.asdict(report))
-    described: dict[str, Any] = read_json(run.path / "fit.json")
-    return described
+    described = read_json(run.path / "fit.json")
+    return FitReport(**described | {"rows": tuple(Agreement(**row) for row in described["rows"])})
 
 
 def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from archatlas.cli.predictors import fit_table, predict_scores, print_report
 from archatlas.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import; `--help` must not
@@ -109,16 +110,33 @@ def fit(
 
     Examples: `archatlas fit runs/digits`, `archatlas fit --table scores.csv --space nas-bench-macro -o fitted`.
     """
-    from archatlas import pipeline
-    from archatlas.cli.predictors import fit_table, show_report
-
     if run is not None and table is None:
+        from archatlas import pipeline
+
         with _opened(None, run) as opened:
-            show_report(pipeline.fit_stage(opened))
+            print_report(pipeline.fit_stage(opened))
     elif run is None and table is not None and space is not None and output is not None:
-        show_report(fit_table(table, space, output))
+        from archatlas.predictors import PredictorConfig
+        from archatlas.spaces.user import load_space
+
+        print_report(fit_table(load_space(space), table, output, PredictorConfig(), seed=0))
     else:
         raise ConfigError("archatlas fit takes a run directory, or --table with --space and --output.")
+
+
+def predict(
+    predictor: Annotated[Path, typer.Argument(metavar="PREDICTOR", help="Directory such as RUN/predictor.")],
+    architectures: Annotated[list[str], typer.Argument(help="Such as 201120.")],
+    space: Annotated[str, typer.Option(help="The space that it was fitted on.")],
+) -> None:
+    """Print predictions of a saved predictor as CSV.
+
+    Example: `archatlas predict fitted 22212220 00000000 --space nas-bench-macro`.
+    """
+    from archatlas.records import parse_architecture
+    from archatlas.spaces.user import load_space
+
+    predict_scores(predictor, load_space(space), [parse_architecture(text) for text in architectures])
 
 
 def retrain(
@@ -139,7 +157,7 @@ def retrain(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (run, init, train, evaluate, search, fit, retrain):
+    for command in (run, init, train, evaluate, search, fit, predict, retrain):
         app.command()(command)
 
 

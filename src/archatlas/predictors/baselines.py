@@ -160,8 +160,8 @@ def read_regressor(artifact: Artifact, graph: SpaceGraph) -> FittedRegressor:
 def trivial_scores(graph: SpaceGraph, architectures: Architectures) -> dict[str, Floats]:
     """Return what every report must show beside a predictor: MACs, parameters and depth of `(A, L)`, each `(A,)`.
 
-    Depth is the number of operators that are alive and are no identity: an operator that does nothing at one node counts
-    as an identity wherever it stands (at a change of shape it only projects).
+    Depth is the number of operators that are alive and are no identity: an operator that does nothing at one node
+    counts as an identity wherever it stands (at a change of shape it only projects).
     """
     alive = strip_dead(graph, architectures)
     scores = {name: graph.costs[name](alive) for name in ("macs", "params") if name in graph.costs}
