@@ -109,17 +109,16 @@ def race(
     images = read_images(data, config, CPU)
     batch = fastest_batch(supernet, [tuple(row) for row in picks[:2].tolist()], images)
     one_by_one = Loop(supernet, images, precision=config.precision, batch_size=batch)
-    seconds, peak, loop_seconds = 0.0, 0.0, []
+    seconds, loop_seconds = 0.0, []
     found: dict[tuple[int, ...], Evaluation] = {}
     alone: list[Evaluation] = []
     with tempfile.TemporaryDirectory() as folder:
         evaluator = make_evaluator(supernet, data, config, Path(folder))
+        announced = evaluator.plan(rows).peak_gib
         for piece, part in zip(pieces, np.array_split(picks, len(pieces)), strict=True):
-            reset_peak()
-            before, start = status_gib("VmRSS"), time.perf_counter()
+            start = time.perf_counter()
             found |= {e.architecture: e for e in evaluator(rows[piece])}
             seconds += time.perf_counter() - start
-            peak = max(peak, status_gib("VmHWM") - before)
             for row in part.tolist():
                 start = time.perf_counter()
                 alone.append(one_by_one(tuple(row)))
@@ -144,7 +143,7 @@ def race(
         "speedup": all_loop_seconds / tree_seconds,
         "max_accuracy_difference": max(abs(a.accuracy - b.accuracy) for a, b in pairs),
         "max_relative_loss_difference": max(abs(a.loss / b.loss - 1) for a, b in pairs),
-        "peak_gib_tree": peak,
+        "announced_peak_gib": announced,
     }
 
 
@@ -402,10 +401,12 @@ def run(size: Size, parts: list[str], arguments: argparse.Namespace) -> dict[str
             "bf16_over_fp32",
         ]
     )
+    worst: list[float] = []
     if "macro" in parts:
         figures = race(supernet, data, config, macro_rows(space, size.macro), loop_networks=size.loop)
         show("nas-bench-macro: tree against loop", figures)
-        names = ("passes_tree", "passes_loop", "max_accuracy_difference", "max_relative_loss_difference")
+        names = ("passes_tree", "passes_loop", "max_relative_loss_difference")
+        worst.append(figures["max_accuracy_difference"])
         result |= {"networks": figures["networks"], "speedup_macro": figures["speedup"]} | {
             n: figures[n] for n in names
         }
@@ -422,6 +423,7 @@ def run(size: Size, parts: list[str], arguments: argparse.Namespace) -> dict[str
             )
             show(f"fairnas at {resolution * 2}x{resolution * 2}, 2,000 uniform samples of a segment ({name})", figures)
             result["speedup_segment_" + {"alone": "uniform"}.get(name, name)] = figures["speedup"]
+            worst.append(figures["max_accuracy_difference"])
     if "precision" in parts:
         result |= compare_precisions(supernet, data, size, config)
     if "memory" in parts:
@@ -432,6 +434,7 @@ def run(size: Size, parts: list[str], arguments: argparse.Namespace) -> dict[str
         result |= compare_designs(arguments.tables, size)
     elif "rounds" in parts:
         print(f"\nrounds: left out, {arguments.tables / ONE_SHOT} is not there; name its folder with --tables")
+    result["max_accuracy_difference"] = max(worst, default=None)
     return result
 
 
