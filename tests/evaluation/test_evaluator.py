@@ -273,8 +273,8 @@ def test_illegal_architectures_and_empty_requests(tmp_path):
 def test_the_walk_equals_the_loop_on_all_digits_networks(tmp_path):
     space = digits()
     supernet = untrained_supernet(space)
-    data = tiny_data(num_classes=10, train=32, validation=32)
-    config = EvaluationConfig(recalibration_images=16)
+    data = tiny_data(num_classes=10, train=16, validation=16)
+    config = EvaluationConfig(recalibration_images=8)
     everything = space.all_architectures()
     evaluations = evaluator(tmp_path, supernet, data, config)(everything[space.is_canonical(everything)])
     assert_equals_the_loop(evaluations, supernet, data, config)

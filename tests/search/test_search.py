@@ -42,7 +42,7 @@ def test_an_additive_score_is_searched_exactly(mode, share, remeasure):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.5])
+@pytest.mark.parametrize("share", [0.05, 0.3])
 def test_answers_are_feasible_and_never_better_than_brute_force(mode, share):
     sampling = SamplingConfig(round_size=20, floor=40, ceiling=40)
     for seed in range(3):
@@ -50,7 +50,7 @@ def test_answers_are_feasible_and_never_better_than_brute_force(mode, share):
         budgets = (budget(known, share), budget(known, 0.6, "params"))
         result = search(
             problem_of(known, budgets=budgets, seed=seed),
-            config_of(mode=mode, sampling=sampling, keep=4, shortlist=10, evaluations=60),
+            config_of(mode=mode, sampling=sampling, keep=4, shortlist=10, evaluations=30),
             segments=SEGMENTS,
         )
         for candidate in result.finalists:
@@ -138,10 +138,23 @@ def test_the_configured_segments_override_the_spaces_own():
     assert any(line.startswith("segment 1 of 2") for line in lines)
 
 
-def test_a_predictor_without_windows_is_refused_with_a_way_out():
-    known = Known(graph_of(CHAIN))
-    with pytest.raises(ConfigError, match=r"'random_forest' is no sum over windows.*window_gcn or ridge"):
-        search(problem_of(known, name="random_forest"), config_of(mode="whole"), segments=SEGMENTS)
+@pytest.mark.parametrize("mode", ["whole", "segments"])
+def test_a_predictor_without_windows_is_enumerated(mode):
+    known = Known(graph_of((3, 3, 3, 2)))
+    limit = budget(known, 0.5)
+    result = search(problem_of(known, budgets=(limit,), name="random_forest"), config_of(mode=mode), segments=(2, 2))
+    assert result.best.costs["macs"] <= limit.upper
+    assert result.best.measured.loss >= known.brute_force((limit,)) - 1e-12
+
+
+def test_a_predictor_without_windows_is_refused_where_there_is_too_much_to_enumerate():
+    known = problem_of(Known(graph_of((3,) * 4)), name="random_forest")
+    large = replace(known, graph=graph_of((3,) * 20), measure=lambda rows: [])
+    fitted = large.predictor.fit(
+        large.graph, as_array(np.random.default_rng(0).integers(0, 3, (20, 20))), np.arange(20.0), seed=0
+    )
+    with pytest.raises(ConfigError, match=r"3,486,784,401 architectures; .*window_gcn, ridge"):
+        large.atlas(fitted)
 
 
 def test_the_default_predictor_searches_too():
@@ -172,10 +185,10 @@ def test_evolution_beats_random_on_an_additive_score():
         found = {}
         for mode in ("evolution", "random"):
             known = Known(graph_of((6,) * 10), seed=seed)
-            result = search(problem_of(known, seed=seed), config_of(mode=mode, evaluations=250), segments=SEGMENTS)
+            result = search(problem_of(known, seed=seed), config_of(mode=mode, evaluations=150), segments=SEGMENTS)
             found[mode] = result.best.measured.loss
         gains.append(found["random"] - found["evolution"])
-    assert np.mean(gains) > 1.0
+    assert np.mean(gains) > 0.5
 
 
 def test_mean_ranks():
