@@ -56,7 +56,7 @@ class Size:
     segment: int = 2000
     segment_loop: int = 100
     segment_pieces: float = 0.3  # share of the segment walks that is timed; the rest is extrapolated by passes
-    precision: int = 30
+    precision: int = 12
     memory_images: int = 10_000
     seeds: int = 5
 
@@ -64,12 +64,12 @@ class Size:
 QUICK = Size(
     reference=24,
     validation=40,
-    macro=160,
+    macro=120,
     loop=20,
     segment_loop=8,
     segment_pieces=0.02,
     precision=6,
-    memory_images=2000,
+    memory_images=1500,
     seeds=1,
 )
 
@@ -102,7 +102,7 @@ def race(
 ) -> dict[str, float]:
     """Walk `rows` (sorted, canonical, distinct) in pieces, score networks of the loop in between, and compare."""
     rng = np.random.default_rng(seed)
-    pieces = split_jobs(rows, max(1, min(50, len(rows) // 4)))
+    pieces = split_jobs(rows, max(1, min(50, len(rows) // 20)))
     pieces = [pieces[i] for i in rng.permutation(len(pieces))[: max(1, round(share * len(pieces)))]]
     walked = np.concatenate([np.arange(len(rows))[piece] for piece in pieces])
     picks = as_array(rows[rng.permutation(walked)[:loop_networks]])
