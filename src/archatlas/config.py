@@ -53,14 +53,14 @@ class Config(BaseModel):
     budgets: dict[str, float] = Field(default={}, description="largest cost of the answer, such as macs: 300e6")
     hardware: HardwareConfig = Field(default=HardwareConfig(), description="devices, processes, precision")
     supernet: SuperNetConfig = Field(
-        default=SuperNetConfig(epochs=60, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
+        default=SuperNetConfig(epochs=40, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
         description="training of the super-network",
     )
     evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="scoring of sub-networks")
     predictor: PredictorConfig = Field(default=PredictorConfig(), description="the fit")
     search: SearchConfig = Field(default=SearchConfig(), description="samples, mode, short-list")
     retraining: RetrainingConfig = Field(
-        default=RetrainingConfig(epochs=60, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
+        default=RetrainingConfig(epochs=30, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
         description="training of the chosen network from scratch",
     )
 

@@ -12,7 +12,17 @@ from archatlas.spaces import SpaceGraph, chain_graph
 from archatlas.spaces.digits import digits
 from archatlas.testing.predictor_suite import check_predictor
 
-NAMES = ["window_gcn", "global_gcn", "window_gp", "global_gp", "ridge", "random_forest", "gradient_boosting", "gp", "mlp"]
+NAMES = [
+    "window_gcn",
+    "global_gcn",
+    "window_gp",
+    "global_gp",
+    "ridge",
+    "random_forest",
+    "gradient_boosting",
+    "gp",
+    "mlp",
+]
 
 
 @pytest.fixture(scope="module")
