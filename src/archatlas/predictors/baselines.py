@@ -145,7 +145,7 @@ REGRESSORS: dict[str, Callable[[int], Any]] = {
     "random_forest": lambda seed: RandomForestRegressor(200, random_state=seed),
     "gradient_boosting": lambda seed: GradientBoostingRegressor(n_estimators=200, random_state=seed),
     "gp": _gaussian_process,
-    "mlp": lambda seed: MLPRegressor((64, 64), max_iter=300, random_state=seed),
+    "mlp": lambda seed: MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=300, random_state=seed),
 }
 """What builds each regressor from a seed."""
 

@@ -21,7 +21,7 @@ class OrderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keep: float = Field(
-        default=0.2, gt=0, le=1, description="Share of the space that survives the screen; 1 = no screen."
+        default=0.3, gt=0, le=1, description="Share of the space that survives the screen; 1 = no screen."
     )
     screen_capacity: float = Field(default=0.4, ge=0, description="Weight of the capacity prior in the screen.")
     rank_capacity: float = Field(default=0.1, ge=0, description="Weight of the capacity prior among the survivors.")
@@ -29,7 +29,7 @@ class OrderConfig(BaseModel):
         default=2.0, ge=0, description="Prior spread of an operator's effect that all blocks share."
     )
     stage_std: float = Field(default=0.3, ge=0, description="Prior spread of what a stage adds to it.")
-    block_std: float = Field(default=0.1, ge=0, description="Prior spread of what a single block adds to it.")
+    block_std: float = Field(default=0.05, ge=0, description="Prior spread of what a single block adds to it.")
     samples: float = Field(
         default=800.0,
         gt=0,
