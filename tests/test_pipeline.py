@@ -68,6 +68,8 @@ def test_a_run_leaves_a_result_a_fit_and_an_atlas(undisturbed: Path) -> None:
     assert result["evaluations"] == 46
     assert set(result["costs"]) == {"macs", "params"}
     report = json.loads((undisturbed / "fit.json").read_text())
+    shortlisted = json.loads((undisturbed / "search.json").read_text())["shortlisted"]
+    assert report["num_fitted"] + report["num_held_out"] == 40 == len(_table(undisturbed)) - len(shortlisted)
     assert {"macs", "params", "depth", "ridge"} <= {row["name"] for row in report["rows"]}
     assert "not agreement with the truth" in report["caution"]
     assert (undisturbed / "atlas" / "atlas.json").is_file()

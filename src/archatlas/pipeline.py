@@ -105,13 +105,18 @@ def search_stage(run: Run) -> dict[str, Any]:
 
 
 def fit_stage(run: Run) -> FitReport:
-    """Fit the predictor to every sub-network scored so far; writes `predictor/`, `atlas/` and `fit.json`.
+    """Fit the predictor to the sub-networks scored so far; writes `predictor/`, `atlas/` and `fit.json`.
+
+    Networks that the search measured for their predicted score alone are left out: chosen so, they bias a fit.
 
     Raises:
         DataError: If too few sub-networks are scored.
     """
     evaluator = open_evaluator(run)
-    evaluations = list(evaluator.store.all(evaluator.scope).values())
+    found = run.path / "search.json"
+    shortlisted = set(map(parse_architecture, read_json(found)["shortlisted"])) if found.exists() else set()
+    scored = evaluator.store.all(evaluator.scope)
+    evaluations = [evaluation for architecture, evaluation in scored.items() if architecture not in shortlisted]
     if len(evaluations) < FEWEST:
         raise DataError(
             f"{len(evaluations)} sub-networks are scored, a fit needs at least {FEWEST}. Score some first: archatlas "
@@ -160,6 +165,7 @@ def _described(result: SearchResult) -> dict[str, Any]:
     return {
         "evaluations": result.num_evaluations,
         "finalists": [_candidate(candidate) for candidate in result.finalists],
+        "shortlisted": [format_architecture(architecture) for architecture in result.shortlisted],
     }
 
 

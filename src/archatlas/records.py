@@ -265,11 +265,13 @@ class SearchResult:
         best: The chosen network.
         finalists: Every network that was measured in the last step, best first; `best` is the first.
         num_evaluations: Sub-networks that the search asked the super-network for.
+        shortlisted: Networks measured for their predicted score alone; they would bias a fit.
     """
 
     best: Candidate
     finalists: tuple[Candidate, ...]
     num_evaluations: int
+    shortlisted: tuple[Architecture, ...] = ()
 
 
 class Monitor(Protocol):

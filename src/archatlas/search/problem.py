@@ -99,15 +99,23 @@ def mean_rank(*scores: Floats) -> Floats:
 
 
 def finish(
-    problem: Problem, shortlist: Sequence[tuple[Architecture, float]], *, remeasure: bool, num_evaluations: int
+    problem: Problem,
+    shortlist: Sequence[tuple[Architecture, float]],
+    samples: Architectures,
+    *,
+    remeasure: bool,
+    num_evaluations: int,
+    shortlisted: Sequence[Architecture] = (),
 ) -> SearchResult:
     """Measure a predicted short-list once more and return it in its final order.
 
     Args:
         problem: The super-network and the costs.
         shortlist: Whole architectures with their predicted score, best first.
+        samples: `(A, L)` whole architectures that were measured as samples of a design.
         remeasure: Order by the mean of predicted and measured rank; False keeps the predicted order.
         num_evaluations: What the search measured before.
+        shortlisted: Whole architectures of earlier short-lists that were measured.
     """
     evaluations = problem.measure(as_array([architecture for architecture, _ in shortlist]))
     predicted = np.array([score for _, score in shortlist])
@@ -122,4 +130,11 @@ def finish(
         )
         for i in order
     )
-    return SearchResult(best=finalists[0], finalists=finalists, num_evaluations=num_evaluations + len(evaluations))
+    sampled = set(map(tuple, problem.graph.canonical(samples).tolist()))
+    listed = [*shortlisted, *(evaluation.architecture for evaluation in evaluations)]
+    return SearchResult(
+        best=finalists[0],
+        finalists=finalists,
+        num_evaluations=num_evaluations + len(evaluations),
+        shortlisted=tuple(sorted(set(listed) - sampled)),
+    )

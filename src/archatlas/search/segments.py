@@ -44,17 +44,28 @@ def search_segments(problem: Problem, config: SearchConfig, segments: Sequence[i
             f"{len(problem.graph.num_choices)} blocks."
         )
     super_cells: list[Architecture] = [()]
+    samples: list[Architectures] = []
+    shortlisted: list[Architecture] = []
     end = spent = 0
     for number, length in enumerate(segments):
         end += length
         step = _Segment(problem, config, super_cells, end, number)
         sampled = step.sample()
-        spent += len(sampled.scores) * len(step.tails)
+        samples.append(_complete(sampled.architectures, step.tails))
+        spent += len(samples[-1])
         shortlist = step.shortlist(sampled)
         if end == len(problem.graph.num_choices):
-            return finish(problem, shortlist, remeasure=config.remeasure, num_evaluations=spent)
-        super_cells = step.kept(shortlist)
-        spent += len(shortlist) * len(step.tails) * config.remeasure
+            return finish(
+                problem,
+                shortlist,
+                np.concatenate(samples),
+                remeasure=config.remeasure,
+                num_evaluations=spent,
+                shortlisted=shortlisted,
+            )
+        super_cells, measured = step.kept(shortlist)
+        shortlisted += map(tuple, problem.graph.canonical(measured).tolist())
+        spent += len(measured)
         problem.log(f"segment {number + 1} of {len(segments)}: {len(super_cells)} super-cells kept")
     raise AssertionError("the last segment ends the chain")
 
@@ -110,8 +121,8 @@ class _Segment:
 
     def _score(self, rows: Architectures, tails: list[Architecture]) -> Floats:
         """Return `(A,)`: the mean score over completions; all go through one walk."""
-        whole = np.concatenate([np.concatenate([rows, np.tile(as_array(t), (len(rows), 1))], axis=1) for t in tails])
-        scores = np.array([measured_score(evaluation) for evaluation in self.problem.measure(as_array(whole))])
+        evaluations = self.problem.measure(_complete(rows, tails))
+        scores = np.array([measured_score(evaluation) for evaluation in evaluations])
         mean: Floats = np.mean(scores.reshape(len(tails), len(rows)), axis=0)
         return mean
 
@@ -140,15 +151,28 @@ class _Segment:
             shares.append(Budget(cost=budget.cost, upper=table.minimum + part * (budget.upper - table.minimum)))
         return shares
 
-    def kept(self, shortlist: list[Scored]) -> list[Architecture]:
-        """Return the super-cells for the next segment, half of them from the second beam where there are budgets."""
+    def kept(self, shortlist: list[Scored]) -> tuple[list[Architecture], Architectures]:
+        """Return the super-cells for the next segment, and the whole architectures that were measured to choose them.
+
+        Where there are budgets, half of the super-cells come from the second beam.
+        """
+        measured = as_array(np.empty((0, len(self.problem.graph.num_choices))))
         rows = as_array([architecture for architecture, _ in shortlist])
         order = np.array([score for _, score in shortlist])
         if self.config.remeasure:
-            order = mean_rank(order, self._score(rows, self._completions(fresh=True)))
+            fresh = self._completions(fresh=True)
+            measured = _complete(rows, fresh)
+            order = mean_rank(order, self._score(rows, fresh))
         ranked = [shortlist[i][0] for i in np.argsort(-order, kind="stable")]
         if not self.problem.budgets:
-            return ranked[: self.config.keep]
+            return ranked[: self.config.keep], measured
         table = self.problem.graph.prefix(self.end).costs
         thrifty = [a for a in ranked if all(table[b.cost].of(a) <= b.upper for b in self._shares())]
-        return list(dict.fromkeys([*thrifty[: (self.config.keep + 1) // 2], *ranked]))[: self.config.keep]
+        return list(dict.fromkeys([*thrifty[: (self.config.keep + 1) // 2], *ranked]))[: self.config.keep], measured
+
+
+def _complete(rows: Architectures, tails: Sequence[Architecture]) -> Architectures:
+    """Return whole architectures: all rows with the first tail, then all with the second, and so on."""
+    return as_array(
+        np.concatenate([np.concatenate([rows, np.tile(as_array(t), (len(rows), 1))], axis=1) for t in tails])
+    )

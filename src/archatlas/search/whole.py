@@ -28,4 +28,10 @@ def search_whole(problem: Problem, config: SearchConfig) -> SearchResult:
         problem, problem.graph, lambda count, rng: design(free, count, rng), score, config.sampling
     )
     shortlist = problem.atlas(sampled.fitted).top(config.shortlist, problem.budgets)
-    return finish(problem, shortlist, remeasure=config.remeasure, num_evaluations=len(sampled.scores))
+    return finish(
+        problem,
+        shortlist,
+        sampled.architectures,
+        remeasure=config.remeasure,
+        num_evaluations=len(sampled.scores),
+    )
