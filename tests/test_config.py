@@ -49,6 +49,7 @@ def test_numbers_may_be_written_without_a_point() -> None:
         ("supernet: {epoch: 3}", r"supernet\.epoch: is no setting\n  \(did you mean epochs\?\)"),
         ("supernet: {epochs: many}", r"supernet\.epochs: .*got 'many'"),
         ("supernet: {optimizer: sdg}", r"supernet\.optimizer: .*no optimiser of this name.*got 'sdg'"),
+        ("supernet: {momentum: 0}", r"supernet: .*needs momentum > 0; without, name: momentum"),
         ("search: {mode: magic}", r"search\.mode: .*'whole', 'segments'"),
         ("search: {sampling: {floor: 100, ceiling: 50}}", r"ceiling \(50\) must be at least floor \(100\)"),
         ("budgets: {macs: cheap}", r"budgets\.macs: .*got 'cheap'"),

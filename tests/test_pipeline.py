@@ -13,8 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from lightning_fabric import Fabric
 
 from archatlas import cli
+from archatlas.cli.console import TerminalConsole
+from archatlas.config import parse_config
+from archatlas.data import DataConfig, load_data
+from archatlas.retraining import load_network
+from archatlas.session import open_run
+from archatlas.spaces.digits import digits
+from archatlas.training import measure
 
 SETTINGS = """
 hardware: {accelerator: cpu, threads: 1}
@@ -133,6 +142,40 @@ def test_only_dependent_stages_are_redone(
     assert "train: settings" not in shown.replace("retrain:", "")
     assert "scoring" not in shown
     assert _table(undisturbed) == before
+
+
+def test_the_written_network_is_the_tested_one(undisturbed: Path) -> None:
+    data = load_data(DataConfig())
+    network = load_network(digits(), undisturbed / "network")
+    _, accuracy = measure(network, data.test, fabric=Fabric(accelerator="cpu", devices=1))
+    assert accuracy == json.loads((undisturbed / "network" / "network.json").read_text())["test_accuracy"]
+
+
+@pytest.mark.parametrize("change", ["data: {augmentation: {crop_padding: 0}}", "hardware: {precision: bf16-mixed}"])
+def test_every_training_depends_on_augmentation_and_precision(change: str, tmp_path: Path) -> None:
+    fingerprints = []
+    for number, given in enumerate(({}, yaml.safe_load(change))):
+        with open_run(parse_config(given, source="test"), tmp_path / str(number), TerminalConsole()) as run:
+            fingerprints.append((run.trained_from, run.training_fingerprint(run.config.retraining, (0,) * 6)))
+    assert not set(fingerprints[0]) & set(fingerprints[1])
+
+
+def test_a_table_of_scores_is_fitted_predicted_and_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, fitted = tmp_path / "scores.csv", str(tmp_path / "fitted")
+    rows = digits().all_architectures()[::9].tolist()
+    table.write_text("architecture,score\n" + "".join(f"{''.join(map(str, r))},{50 + sum(r)}\n" for r in rows))
+    assert _main(monkeypatch, "fit", "--table", str(table), "--space", "digits", "-o", fitted) == 0
+    assert "held-out measured scores" in capsys.readouterr().out
+    assert _main(monkeypatch, "predict", f"{fitted}/predictor", "222222", "000000", "--space", "digits") == 0
+    best, worst = (float(line.split(",")[1]) for line in capsys.readouterr().out.splitlines()[1:])
+    assert best > worst
+    assert _main(monkeypatch, "query", fitted, "macs <= 1e6", "--top", "3", "--format", "csv") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    table.write_text("architecture,score\n222222,nan\n")
+    assert _main(monkeypatch, "fit", "--table", str(table), "--space", "digits", "-o", f"{fitted}2") == 2
+    assert not Path(f"{fitted}2").exists()
 
 
 def test_single_stages_work_on_a_run(

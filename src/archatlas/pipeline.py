@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from archatlas.atlas import enumerate_space, tabulate
-from archatlas.atlas.networks import MOST_ARCHITECTURES
 from archatlas.errors import DataError
 from archatlas.files import read_json, write_json
-from archatlas.predictors import WindowedPredictor, build_predictor
-from archatlas.predictors.baselines import Ridge
-from archatlas.predictors.report import Agreement, FitReport, fit_report
+from archatlas.fitting import fit_scores, load_report
+from archatlas.predictors import build_predictor
+from archatlas.predictors.report import FitReport
 from archatlas.records import (
     Architecture,
     Candidate,
@@ -32,7 +30,7 @@ from archatlas.run_directory import fingerprint
 from archatlas.search import Problem, search
 from archatlas.search.problem import measured_score
 from archatlas.search.sampling import DESIGNS
-from archatlas.session import Run, measuring, open_evaluator
+from archatlas.session import Run, measuring, scored
 from archatlas.supernet import train_supernet
 
 FEWEST = 20
@@ -112,11 +110,9 @@ def fit_stage(run: Run) -> FitReport:
     Raises:
         DataError: If too few sub-networks are scored.
     """
-    evaluator = open_evaluator(run)
     found = run.path / "search.json"
     shortlisted = set(map(parse_architecture, read_json(found)["shortlisted"])) if found.exists() else set()
-    scored = evaluator.store.all(evaluator.scope)
-    evaluations = [evaluation for architecture, evaluation in scored.items() if architecture not in shortlisted]
+    evaluations = [evaluation for architecture, evaluation in scored(run).items() if architecture not in shortlisted]
     if len(evaluations) < FEWEST:
         raise DataError(
             f"{len(evaluations)} sub-networks are scored, a fit needs at least {FEWEST}. Score some first: archatlas "
@@ -124,27 +120,17 @@ def fit_stage(run: Run) -> FitReport:
         )
     architectures = as_array([evaluation.architecture for evaluation in evaluations])
     scores = np.array([measured_score(evaluation) for evaluation in evaluations])
-    predictor = build_predictor(run.config.predictor)
-    made_from = fingerprint(run.config.predictor.model_dump(), run.config.seed, architectures.tolist(), scores.tolist())
+    config, seed = run.config.predictor, run.config.seed
+    made_from = fingerprint(config.model_dump(), seed, architectures.tolist(), scores.tolist())
     with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
         if not done and run.fabric.is_global_zero:
-            baselines = () if predictor.name == "ridge" else (Ridge(order=run.config.predictor.order),)
-            report = fit_report([predictor, *baselines], run.graph, architectures, scores, seed=run.config.seed)
-            fitted = predictor.fit(run.graph, architectures, scores, seed=run.config.seed)
-            fitted.save(run.path / "predictor")
-            if isinstance(fitted, WindowedPredictor):
-                tabulate(run.graph, fitted.terms).save(run.path / "atlas")
-            elif run.space.size <= MOST_ARCHITECTURES:
-                enumerate_space(fitted, run.path / "atlas")
-            write_json(run.path / "fit.json", dataclasses.asdict(report))
-    described = read_json(run.path / "fit.json")
-    return FitReport(**described | {"rows": tuple(Agreement(**row) for row in described["rows"])})
+            fit_scores(run.graph, architectures, scores, config, seed=seed, directory=run.path)
+    return load_report(run.path)
 
 
 def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:
     """Train an architecture from scratch and test it once; writes `network/`."""
-    settings = run.config.retraining.model_dump(exclude={"checkpoint_seconds"})
-    made_from = fingerprint(run.space.digest, run.data.digest, architecture, settings, run.config.seed)
+    made_from = run.training_fingerprint(run.config.retraining, architecture)
     with run.directory.stage("retrain", made_from, "network") as done:
         if not done:
             with run.console.monitor(f"training {format_architecture(architecture)} from scratch", "step") as monitor:

@@ -216,10 +216,18 @@ class TwoStageTerms:
 
     def __call__(self, architectures: Architectures) -> Floats:
         """Return the rank score `(A,)`: higher is better, and every survivor is above every other."""
-        screen = self.screen(architectures)
-        lowest = self.rank.offset + sum(float(term.min()) for term in self.rank.terms)
-        below = lowest - 1.0 + np.minimum(screen - self.threshold, 0.0)
-        return np.where(screen >= self.threshold, self.rank(architectures), below)
+        return two_stage(self.screen(architectures), self.rank, self.threshold, architectures)
+
+
+def two_stage(screen: Floats, rank: WindowTerms, threshold: float, architectures: Architectures) -> Floats:
+    """Return the order `(A,)` of `TwoStageTerms`, for screens `(A,)` of architectures `(A, L)` from any source."""
+    return np.where(screen >= threshold, rank(architectures), below_survivors(screen, rank, threshold))
+
+
+def below_survivors(screen: Floats, rank: WindowTerms, threshold: float) -> Floats:
+    """Return scores `(A,)` in the order of screens `(A,)`, all below what `rank` gives to any architecture."""
+    lowest = rank.offset + sum(float(term.min()) for term in rank.terms)
+    return lowest - 1.0 + np.minimum(screen - threshold, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

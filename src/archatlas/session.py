@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -17,14 +17,15 @@ from archatlas.config import Config, HardwareConfig, dump_config
 from archatlas.costs.macs import count_costs
 from archatlas.data import ImageData, load_data
 from archatlas.errors import ConfigError
-from archatlas.evaluation import Evaluator
+from archatlas.evaluation import Evaluator, scope_of
 from archatlas.files import write_json
-from archatlas.records import Architectures, Evaluation, Monitor
+from archatlas.records import Architecture, Architectures, Evaluation, Monitor
 from archatlas.run_directory import RunDirectory, fingerprint
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
 from archatlas.spaces.user import load_space
 from archatlas.store import EvaluationStore
-from archatlas.supernet import load_supernet
+from archatlas.supernet import load_supernet, weights_digest
+from archatlas.training import TrainingConfig
 
 
 class Console(Protocol):
@@ -57,10 +58,15 @@ class Run:
     @property
     def trained_from(self) -> str:
         """Fingerprint of all that the super-network depends on."""
-        training = self.config.supernet.model_dump(exclude={"checkpoint_seconds"})
-        augmentation = self.config.data.augmentation
-        precision = self.config.hardware.precision
-        return fingerprint(self.space.digest, self.data.digest, augmentation, training, precision, self.config.seed)
+        return self.training_fingerprint(self.config.supernet)
+
+    def training_fingerprint(self, training: TrainingConfig, *parts: Any) -> str:
+        """Return the fingerprint of all that a training depends on: space, images, settings, seed, and `parts`."""
+        settings = training.model_dump(exclude={"checkpoint_seconds"})
+        images = [self.data.digest, self.config.data.augmentation]
+        return fingerprint(
+            self.space.digest, images, settings, self.config.hardware.precision, self.config.seed, *parts
+        )
 
     @property
     def searched_from(self) -> str:
@@ -119,26 +125,31 @@ def launch(hardware: HardwareConfig) -> Fabric:
     return fabric
 
 
-def open_evaluator(run: Run) -> Evaluator:
-    """Return the evaluator of the run's super-network; its scores go to the run's store."""
-    supernet, digest = load_supernet(run.space, run.path / "supernet")
-    store = EvaluationStore(run.path / "evaluations.sqlite")
-    return Evaluator(supernet, digest, run.data, run.config.evaluation, store=store, device=run.fabric.device)
+def scored(run: Run) -> dict[Architecture, Evaluation]:
+    """Return every score that the run's store holds of its super-network."""
+    digest = weights_digest(run.space, run.path / "supernet")
+    return _store(run).all(scope_of(digest, run.data, run.config.evaluation))
 
 
 def measuring(run: Run) -> Callable[[Architectures], list[Evaluation]]:
-    """Return the function that scores sub-networks and shows its progress."""
-    score = open_evaluator(run)
+    """Return the function that scores sub-networks into the run's store and shows its progress."""
+    supernet, digest = load_supernet(run.space, run.path / "supernet")
+    device = run.fabric.device
+    score = Evaluator(supernet, digest, run.data, run.config.evaluation, store=_store(run), device=device)
 
     def measure(architectures: Architectures) -> list[Evaluation]:
         plan = score.plan(architectures)
         if len(plan.rows) == 0:
-            return score(architectures)
+            return score(architectures, plan=plan)
         run.console.log(
             f"scoring {len(plan.rows):,} sub-networks: {plan.passes:,} block passes instead of {plan.passes_alone:,}, "
             f"at most {plan.peak_gib:.2f} GiB"
         )
         with run.console.monitor("sub-networks", "network") as monitor:
-            return score(architectures, monitor=monitor)
+            return score(architectures, plan=plan, monitor=monitor)
 
     return measure
+
+
+def _store(run: Run) -> EvaluationStore:
+    return EvaluationStore(run.path / "evaluations.sqlite")

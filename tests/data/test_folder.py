@@ -224,7 +224,7 @@ def test_a_directory_that_cannot_be_written_is_inspected_anew(tmp_path, monkeypa
     def denied(path, content):
         raise PermissionError
 
-    monkeypatch.setattr(listing, "write_atomically", denied)
+    monkeypatch.setattr(listing, "write_bytes", denied)
     lay(tmp_path)
     assert load_data(config(tmp_path)).digest == load_data(config(tmp_path)).digest
     assert not (tmp_path / ".archatlas-index.json").exists()

@@ -46,6 +46,7 @@ from archatlas.records import (
     TwoStageTerms,
     WindowTerms,
     as_array,
+    below_survivors,
 )
 from archatlas.spaces import SpaceGraph
 
@@ -227,11 +228,6 @@ class FactoredAtlas:
     def _screened(self) -> bool:
         return bool(np.isfinite(self.order.threshold))
 
-    def _below(self, screen: float) -> float:
-        """Return the score of a network that the screen stops."""
-        lowest = self.order.rank.offset + sum(float(term.min()) for term in self.order.rank.terms)
-        return lowest - 1.0 + min(screen - self.order.threshold, 0.0)
-
     def _two_stage(
         self, k: int, budgets: Sequence[Budget], allowed: Subspace | None, max_width: int
     ) -> tuple[Architectures, float]:
@@ -250,7 +246,8 @@ class FactoredAtlas:
             problem = make_problem(self.graph, self.order.screen, terms, limits, allowed)
             (optimum,) = solve(problem, k, max_width=max_width)
             found = np.concatenate([found, _widen(optimum.architectures, allowed)])
-            upper = max(upper, self._below(optimum.upper))
+            below = below_survivors(np.array([optimum.upper]), self.order.rank, self.order.threshold)
+            upper = max(upper, float(below[0]))
         return found, upper
 
     def _targets(self, limits: Floats, terms: Sequence[WindowTerms], budgets: Sequence[Budget]) -> list[Answer]:

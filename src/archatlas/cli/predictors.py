@@ -15,38 +15,10 @@ from archatlas.errors import ConfigError
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import; `--help` must not
     from archatlas.benchmarks import BenchRow
-    from archatlas.predictors import Predictor, PredictorConfig
+    from archatlas.predictors import Predictor
     from archatlas.predictors.report import FitReport
     from archatlas.records import Architecture
     from archatlas.spaces import ChainSpace
-
-
-def fit_table(space: ChainSpace, table: Path, out: Path, config: PredictorConfig, *, seed: int) -> FitReport:
-    """Fit a predictor to a user's own table and save it with its report.
-
-    Args:
-        space: The space of the table's architectures.
-        table: CSV with the columns architecture and score (higher is better).
-        out: Receives the predictor and `fit.json`.
-        config: The predictor.
-        seed: Of split and fits.
-    """
-    from archatlas.costs.macs import count_costs
-    from archatlas.files import write_json
-    from archatlas.predictors import build_predictor
-    from archatlas.predictors.baselines import Ridge
-    from archatlas.predictors.report import fit_report
-    from archatlas.predictors.table import read_scores
-    from archatlas.spaces import chain_graph
-
-    architectures, scores = read_scores(table, space.validate)
-    graph = chain_graph(space, count_costs(space))
-    predictor = build_predictor(config)
-    baselines = () if predictor.name == "ridge" else (Ridge(order=config.order),)
-    report = fit_report([predictor, *baselines], graph, architectures, scores, seed=seed)
-    predictor.fit(graph, architectures, scores, seed=seed).save(out)
-    write_json(out / "fit.json", dataclasses.asdict(report))
-    return report
 
 
 def print_report(report: FitReport) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archatlas.cli.predictors import fit_table, predict_scores, print_report
+from archatlas.cli.predictors import predict_scores, print_report
 from archatlas.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import; `--help` must not
@@ -116,10 +116,11 @@ def fit(
         with _opened(None, run) as opened:
             print_report(pipeline.fit_stage(opened))
     elif run is None and table is not None and space is not None and output is not None:
+        from archatlas.fitting import fit_table
         from archatlas.predictors import PredictorConfig
         from archatlas.spaces.user import load_space
 
-        print_report(fit_table(load_space(space), table, output, PredictorConfig(), seed=0))
+        print_report(fit_table(table, load_space(space), PredictorConfig(), seed=0, directory=output))
     else:
         raise ConfigError("archatlas fit takes a run directory, or --table with --space and --output.")
 
@@ -131,7 +132,7 @@ def predict(
 ) -> None:
     """Print predictions of a saved predictor as CSV.
 
-    Example: `archatlas predict fitted 22212220 00000000 --space nas-bench-macro`.
+    Example: `archatlas predict fitted/predictor 22212220 00000000 --space nas-bench-macro`.
     """
     from archatlas.records import parse_architecture
     from archatlas.spaces.user import load_space

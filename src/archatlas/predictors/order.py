@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from archatlas.predictors.effects import add, capacity, fit_effects, prior_covariance
 from archatlas.predictors.live import strip_dead
-from archatlas.records import Architectures, Floats, TwoStageTerms, WindowTerms
+from archatlas.records import Architectures, Floats, TwoStageTerms, WindowTerms, two_stage
 from archatlas.spaces import SpaceGraph
 
 
@@ -58,10 +58,7 @@ class Order:
             flexible: `(A,)` flexible scores, higher is better.
             architectures: `(A, L)`, with dead operators stripped.
         """
-        screen = flexible + self.bonus(architectures)
-        lowest = self.rank.offset + sum(float(term.min()) for term in self.rank.terms)
-        below = lowest - 1.0 + np.minimum(screen - self.threshold, 0.0)
-        return np.where(screen >= self.threshold, self.rank(architectures), below)
+        return two_stage(flexible + self.bonus(architectures), self.rank, self.threshold, architectures)
 
     def terms(self, flexible: WindowTerms) -> TwoStageTerms:
         """Return the same order as window terms, where the flexible score is a sum over windows."""

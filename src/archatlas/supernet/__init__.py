@@ -2,6 +2,6 @@
 
 from archatlas.supernet.model import SuperNet
 from archatlas.supernet.sampling import SAMPLERS, PathSampler
-from archatlas.supernet.train import SuperNetConfig, load_supernet, train_supernet
+from archatlas.supernet.train import SuperNetConfig, load_supernet, train_supernet, weights_digest
 
-__all__ = ["SAMPLERS", "PathSampler", "SuperNet", "SuperNetConfig", "load_supernet", "train_supernet"]
+__all__ = ["SAMPLERS", "PathSampler", "SuperNet", "SuperNetConfig", "load_supernet", "train_supernet", "weights_digest"]

@@ -79,12 +79,18 @@ def load_supernet(space: ChainSpace, directory: Path) -> tuple[SuperNet, str]:
     Raises:
         ArtifactMismatchError: If there is none, or it is one of another space.
     """
+    digest = weights_digest(space, directory)
+    supernet = SuperNet(space)
+    supernet.load_state_dict(load_file(directory / "weights.safetensors"))
+    return supernet, digest
+
+
+def weights_digest(space: ChainSpace, directory: Path) -> str:
+    """Return the digest of the weights of a trained super-network; raises as `load_supernet`."""
     header = read_json(directory / "supernet.json")
     if header["space"] != space.digest:
         raise ArtifactMismatchError(
             f"The super-network in {directory} belongs to space {header['space']}, not to {space.name} "
             f"({space.digest}); use its own configuration or another run directory."
         )
-    supernet = SuperNet(space)
-    supernet.load_state_dict(load_file(directory / "weights.safetensors"))
-    return supernet, str(header["weights"])
+    return str(header["weights"])
