@@ -6,6 +6,7 @@ ArchAtlasError                     every error a user can cause; the command lin
 ├── InfeasibleBudgetError          (ValueError) no architecture meets the budget; carries the cheapest cost
 ├── ArtifactMismatchError          a file of another space, data set, version or run
 ├── ConfigError                    (ValueError) a setting, space file or command-line value that cannot be used
+├── ExportError                    a network that ONNX cannot hold, or whose file computes something else
 └── DataError                      images, tables or labels that are missing or broken
 ```
 
@@ -46,6 +47,10 @@ class ArtifactMismatchError(ArchAtlasError):
 
 class ConfigError(ArchAtlasError, ValueError):
     """A setting that cannot be used."""
+
+
+class ExportError(ArchAtlasError):
+    """A network that cannot be written as ONNX, or an ONNX file that computes something else."""
 
 
 class DataError(ArchAtlasError):

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, predictors, run
+from archatlas.cli import atlas, export, predictors, run
 from archatlas.errors import ArchAtlasError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 run.register(app)
 atlas.register(app)
+export.register(app)
 bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")
