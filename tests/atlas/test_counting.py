@@ -35,9 +35,9 @@ def test_percentile_bounds_hold_the_truth(case, number):
     atlas, truth = make(**case)
     chosen = number % len(truth.scores)
     architecture, score = tuple(map(int, truth.architectures[chosen])), truth.scores[chosen]
-    share = atlas.percentile(architecture)
+    share = atlas.percentile_bounds(architecture)
     assert share.lower <= truth.better(score) / len(truth.scores) <= share.upper
-    share = atlas.percentile(architecture, "macs")
+    share = atlas.percentile_bounds(architecture, "macs")
     low, high = share.band
     near = (truth.costs["macs"] >= low) & (truth.costs["macs"] <= high)
     assert near[chosen]
@@ -47,7 +47,7 @@ def test_percentile_bounds_hold_the_truth(case, number):
 def test_percentile_is_tight_where_the_screen_is_off():
     atlas, truth = make([3, 3, 3], 3, (0, 1), None)
     for chosen in range(0, len(truth.scores), 40):
-        share = atlas.percentile(tuple(truth.architectures[chosen]))
+        share = atlas.percentile_bounds(tuple(truth.architectures[chosen]))
         assert share.upper - share.lower <= 2 / len(truth.scores)
         assert share.lower <= truth.better(truth.scores[chosen]) / len(truth.scores) <= share.upper
 

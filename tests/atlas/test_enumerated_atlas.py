@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,11 +56,11 @@ def test_both_forms_answer_alike(both):
 
 
 def test_percentile_and_density_are_exact(both):
-    _, atlas, truth = both
-    for chosen in range(0, len(truth.scores), 7):
-        share = atlas.percentile(tuple(truth.architectures[chosen]))
+    factored, atlas, truth = both
+    for each, chosen in itertools.product((factored, atlas), range(0, len(truth.scores), 7)):
+        share = each.percentile(tuple(truth.architectures[chosen]))
         assert share.lower == share.upper == truth.better(truth.scores[chosen]) / len(truth.scores)
-        share = atlas.percentile(tuple(truth.architectures[chosen]), "macs")
+        share = each.percentile(tuple(truth.architectures[chosen]), "macs")
         near = (truth.costs["macs"] >= share.band[0]) & (truth.costs["macs"] <= share.band[1])
         assert share.lower == share.upper == (truth.scores[near] > truth.scores[chosen]).mean()
     density = atlas.density("macs")

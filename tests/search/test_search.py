@@ -7,7 +7,7 @@ import pytest
 
 from archatlas.errors import ConfigError, InfeasibleBudgetError
 from archatlas.predictors import PredictorConfig, build_predictor
-from archatlas.records import Budget, as_array
+from archatlas.records import Budget, CostTable, as_array
 from archatlas.search import SamplingConfig, SearchConfig, search
 from archatlas.search.problem import mean_rank
 from archatlas.search.segments import search_segments
@@ -82,6 +82,19 @@ def test_an_impossible_budget_is_refused_before_anything_is_measured(mode):
     with pytest.raises(InfeasibleBudgetError, match=f"smallest attainable macs is {minimum:,.12g}") as caught:
         search(problem_of(known, budgets=(impossible,)), config_of(mode=mode), segments=SEGMENTS)
     assert caught.value.attainable == minimum
+    assert not known.measured
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_budgets_that_exclude_each_other_are_refused_before_anything_is_measured(mode):
+    graph = graph_of(CHAIN)
+    macs = graph.costs["macs"]
+    rest = CostTable(name="rest", fixed=0.0, entries=tuple(entry.max() - entry for entry in macs.entries))
+    known = Known(replace(graph, costs={"macs": macs, "rest": rest}))
+    budgets = (Budget(cost="macs", upper=macs.minimum), Budget(cost="rest", upper=rest.maximum - 1))
+    with pytest.raises(InfeasibleBudgetError, match=r"smallest attainable rest is ") as caught:
+        search(problem_of(known, budgets=budgets), config_of(mode=mode), segments=SEGMENTS)
+    assert caught.value.attainable == rest.maximum
     assert not known.measured
 
 

@@ -9,6 +9,7 @@ Legend: `A` architectures, `L` choice blocks, `T` targets (cost levels or bands)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -31,7 +32,7 @@ from archatlas.atlas.base import (
 )
 from archatlas.atlas.counting import Counts, count, size
 from archatlas.atlas.distribution import BAND, BAND_SHAPE, percentile, percentile_at_cost, summarise
-from archatlas.atlas.networks import NETWORKS
+from archatlas.atlas.networks import NETWORKS, enumerate_networks
 from archatlas.atlas.problem import make_problem, negated
 from archatlas.atlas.storage import read_graph, read_terms, write_header, write_terms
 from archatlas.atlas.treesearch import WIDTH, Optimum, solve
@@ -52,6 +53,8 @@ from archatlas.spaces import SpaceGraph
 
 KIND = "factored"
 _FRONT_WIDTH = 1 << 14
+MOST_COUNTED_SINGLY = 2_000_000
+"""A percentile of a larger space is bounded by counts of bins instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -186,16 +189,35 @@ class FactoredAtlas:
         return Density(cost=axes[0], score=axes[1], counts=counts)
 
     def percentile(self, architecture: Architecture, at_cost: str | None = None) -> Percentile:
-        """Return which share is better; see `Atlas.percentile`. Certain bounds, as tight as the bins allow."""
+        """Return which share is better; see `Atlas.percentile`. Exact up to `MOST_COUNTED_SINGLY` architectures.
+
+        For larger spaces the bounds of `percentile_bounds`.
+        """
+        if math.prod(self.graph.num_choices) > MOST_COUNTED_SINGLY:
+            return self.percentile_bounds(architecture, at_cost)
+        one = as_array([architecture])
+        scores, costs = _singly(self)
+        better, band = scores > self.score(one), None
+        if at_cost is not None:
+            half, centre = self._band(at_cost), float(self.costs(one)[at_cost][0])
+            band = (centre - half, centre + half)
+            better = better[(costs[at_cost] >= band[0]) & (costs[at_cost] <= band[1])]
+        return Percentile(lower=float(better.mean()), upper=float(better.mean()), band=band)
+
+    def percentile_bounds(self, architecture: Architecture, at_cost: str | None = None) -> Percentile:
+        """Return certain bounds on a percentile in a space of any size, as tight as the bins of the counts allow."""
         one = self.graph.canonical(as_array([architecture]))
         screen, rank = float(self.order.screen(one)[0]), float(self.order.rank(one)[0])
         counted = partial(_counted, self)
         if at_cost is None:
             return percentile(counted, self.order.threshold, screen, rank)
-        check_costs([at_cost], self.cost_names)
-        terms = self.cost_terms[at_cost]
-        half = BAND * (self._extreme(terms, ()) - self.attainable(at_cost))
-        return percentile_at_cost(counted, self.order.threshold, screen, rank, (at_cost, float(terms(one)[0]), half))
+        half, cost = self._band(at_cost), float(self.cost_terms[at_cost](one)[0])
+        return percentile_at_cost(counted, self.order.threshold, screen, rank, (at_cost, cost, half))
+
+    def _band(self, cost: str) -> float:
+        """Return how far the cost of networks "of about the same cost" may be off."""
+        check_costs([cost], self.cost_names)
+        return BAND * (self._extreme(self.cost_terms[cost], ()) - self.attainable(cost))
 
     def summaries(self) -> list[CostSummary]:
         """Return minimum, median and maximum of each cost over the networks of the space."""
@@ -301,6 +323,13 @@ def _counted(atlas: FactoredAtlas, names: tuple[str, ...], shape: tuple[int, ...
     axes, counts = count(atlas.graph, {name: known[name] for name in names}, shape)
     counts.flags.writeable = False
     return axes, counts
+
+
+@lru_cache(maxsize=2)
+def _singly(atlas: FactoredAtlas) -> tuple[Floats, dict[str, Floats]]:
+    """Return score and costs, each `(A,)`, of every network of a small atlas."""
+    networks = np.concatenate([architectures for _, architectures in enumerate_networks(atlas.graph)])
+    return atlas.score(networks), atlas.costs(networks)
 
 
 def _alternatives(within: Sequence[Subspace] | None) -> Sequence[Subspace | None]:

@@ -52,7 +52,7 @@ def write_networks(path: Path, graph: SpaceGraph, describe: Describe) -> int:
     rows = 0
     with atomic_path(path) as temporary:
         writer = None
-        for numbers, architectures in _chunks(graph):
+        for numbers, architectures in enumerate_networks(graph):
             columns = {"number": numbers, "architecture": _texts(architectures), **describe(architectures)}
             table = pa.table(columns)
             writer = writer or pq.ParquetWriter(temporary, table.schema)
@@ -63,7 +63,7 @@ def write_networks(path: Path, graph: SpaceGraph, describe: Describe) -> int:
     return rows
 
 
-def _chunks(graph: SpaceGraph) -> Iterator[tuple[np.ndarray, Architectures]]:
+def enumerate_networks(graph: SpaceGraph) -> Iterator[tuple[np.ndarray, Architectures]]:
     """Yield the numbers and architectures of all canonical networks, in order."""
     everything = math.prod(graph.num_choices)
     for start in range(0, everything, _CHUNK):

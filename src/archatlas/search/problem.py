@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from archatlas.atlas import Atlas, enumerate_space, tabulate
-from archatlas.errors import InfeasibleBudgetError
+from archatlas.atlas.base import raise_infeasible
 from archatlas.predictors import FittedPredictor, Predictor, WindowedPredictor
 from archatlas.records import (
     Architecture,
@@ -20,6 +20,8 @@ from archatlas.records import (
     Evaluation,
     Floats,
     SearchResult,
+    TwoStageTerms,
+    WindowTerms,
     as_array,
 )
 from archatlas.spaces import SpaceGraph
@@ -64,15 +66,14 @@ class Problem:
             return enumerate_space(fitted, Path(directory))
 
     def check_budgets(self) -> None:
-        """Refuse budgets that no network of the space meets, one at a time.
+        """Refuse budgets that no network of the space meets, alone or together, before anything is measured.
 
         Raises:
             InfeasibleBudgetError: With the smallest attainable cost.
         """
-        for budget in self.budgets:
-            table = self.graph.costs[budget.cost]
-            if table.minimum > budget.upper:
-                raise InfeasibleBudgetError(budget.cost, budget.upper, table.minimum)
+        indifferent = WindowTerms(radius=0, terms=tuple(np.zeros(count) for count in self.graph.num_choices))
+        order = TwoStageTerms(screen=indifferent, rank=indifferent, threshold=-np.inf)
+        raise_infeasible(tabulate(self.graph, order), self.budgets, None)
 
     def costs(self, architecture: Architecture) -> dict[str, float]:
         """Return every cost of one architecture."""
