@@ -147,8 +147,8 @@ def test_only_dependent_stages_are_redone(
 def test_the_written_network_is_the_tested_one(undisturbed: Path) -> None:
     data = load_data(DataConfig())
     network = load_network(digits(), undisturbed / "network")
-    _, accuracy = measure(network, data.test, fabric=Fabric(accelerator="cpu", devices=1))
-    assert accuracy == json.loads((undisturbed / "network" / "network.json").read_text())["test_accuracy"]
+    found = measure(network, data.test, fabric=Fabric(accelerator="cpu", devices=1))
+    assert found.accuracy == json.loads((undisturbed / "network" / "network.json").read_text())["test_accuracy"]
 
 
 @pytest.mark.parametrize("change", ["data: {augmentation: {crop_padding: 0}}", "hardware: {precision: bf16-mixed}"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.multiprocessing
 from lightning_fabric import Fabric
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from archatlas.records import silent
@@ -186,12 +187,14 @@ def test_seeding_leaves_the_global_state_alone():
 
 def test_measuring_equals_the_definition():
     data, model = tiny_data(validation=45), network()
-    loss, accuracy = measure(model, data.validation, fabric=CPU(), batch_size=16)
+    found = measure(model, data.validation, fabric=CPU(), batch_size=16)
     images, labels = next(data.validation.ordered(batch_size=45, device="cpu"))
     with torch.inference_mode():
         logits = model.eval()(images)
-    assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-5)
-    assert accuracy == int((logits.argmax(1) == labels).sum()) / 45
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-5)
+    assert found.accuracy == int((logits.argmax(1) == labels).sum()) / 45
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, logits.argmax(1)))
+    assert found.num_images == 45
 
 
 @pytest.mark.parametrize(

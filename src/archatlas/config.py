@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -61,7 +61,7 @@ class Config(BaseModel):
     search: SearchConfig = Field(default=SearchConfig(), description="samples, mode, short-list")
     retraining: RetrainingConfig = Field(
         default=RetrainingConfig(epochs=30, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
-        description="training of the chosen network from scratch",
+        description="training of the chosen network",
     )
 
     @property
@@ -127,7 +127,8 @@ def parse_config(given: Mapping[str, Any], *, source: str) -> Config:
 
 
 def _defaults() -> dict[str, Any]:
-    return Config().model_dump(exclude_unset=False, exclude={"budgets"})
+    # A recipe's values come from its preset, so defaults must not stand in for them.
+    return Config().model_dump(exclude_unset=False, exclude={"budgets": True, "retraining": {"recipe"}})
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     """Return the legal keys beside an illegal one."""
     model: Any = Config
     for key in location[:-1]:
-        model = model.model_fields[str(key)].annotation
+        annotation = model.model_fields[str(key)].annotation
+        model = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
     return list(model.model_fields)
 
 

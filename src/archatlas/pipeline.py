@@ -31,7 +31,7 @@ from archatlas.search import Problem, search
 from archatlas.search.problem import measured_score
 from archatlas.search.sampling import DESIGNS
 from archatlas.session import Run, measuring, scored
-from archatlas.supernet import train_supernet
+from archatlas.supernet import load_supernet, train_supernet, weights_digest
 
 FEWEST = 20
 """Scored sub-networks that a fit needs at least."""
@@ -52,7 +52,9 @@ def run_all(run: Run) -> dict[str, Any]:
         "evaluations": found["evaluations"],
         "held_out": dataclasses.asdict(report.rows[0]),
         "validation_accuracy": retrained.validation_accuracy,
+        "validation_balanced_accuracy": retrained.validation_balanced_accuracy,
         "test_accuracy": retrained.test_accuracy,
+        "test_balanced_accuracy": retrained.test_balanced_accuracy,
         "test_images": retrained.test_images,
     }
     if run.fabric.is_global_zero:
@@ -129,20 +131,26 @@ def fit_stage(run: Run) -> FitReport:
 
 
 def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:
-    """Train an architecture from scratch and test it once; writes `network/`."""
-    made_from = run.training_fingerprint(run.config.retraining, architecture)
+    """Train an architecture as a network of its own and test it once; writes `network/`."""
+    config = run.config.retraining
+    inputs = [weights_digest(run.space, run.path / "supernet")] if config.needs_supernet else []
+    if config.distillation is not None:
+        inputs.append(config.distillation.weights_digest)
+    made_from = run.training_fingerprint(config, architecture, *inputs)
     with run.directory.stage("retrain", made_from, "network") as done:
         if not done:
-            with run.console.monitor(f"training {format_architecture(architecture)} from scratch", "step") as monitor:
+            supernet = load_supernet(run.space, run.path / "supernet")[0] if config.needs_supernet else None
+            with run.console.monitor(f"training the network {format_architecture(architecture)}", "step") as monitor:
                 retrain(
                     run.space,
                     architecture,
                     run.data,
-                    run.config.retraining,
+                    config,
                     fabric=run.fabric,
                     seed=run.config.seed,
                     directory=run.path / "network",
                     monitor=monitor,
+                    supernet=supernet,
                 )
     return load_result(run.path / "network")
 

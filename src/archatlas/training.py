@@ -1,6 +1,7 @@
 """The only image-training loop; super-network and stand-alone training both use it.
 
-Every random decision of a step is a pure function of `(seed, step)`, and a checkpoint holds all the rest, so a run
+Every random decision of a step is a pure function of `(seed, step)`, for which torch's generators are seeded anew at
+each step, and a checkpoint holds all the rest, so a run
 that was stopped and continued ends with the same weights as an undisturbed one on the same machine.
 
 With several processes each sees its part of every batch and runs the same forwards; gradients are averaged over
@@ -15,9 +16,11 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,7 +30,9 @@ from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import nn
 
 from archatlas.data import Split
+from archatlas.data.base import STEP, random_seed
 from archatlas.files import atomic_path
+from archatlas.objective import Objective
 from archatlas.records import Monitor
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -90,6 +95,7 @@ def train(
     seed: int,
     directory: Path,
     monitor: Monitor,
+    objective: Objective | None = None,
 ) -> list[Epoch]:
     """Train `network` in place, continuing from the checkpoint in `directory` if there is one.
 
@@ -102,12 +108,14 @@ def train(
         seed: Of order and augmentation of the images and of dropout.
         directory: Receives `checkpoint.pt` (and the one before it, should the newest be damaged).
         monitor: Told of every step.
+        objective: What is minimised; None: cross-entropy with the label smoothing of `config`.
 
     Returns:
         One record per epoch.
     """
-    with seeded(seed + fabric.global_rank):
-        trainer = _Trainer(network, split, config, fabric)
+    with seeded(seed):
+        objective = objective or Objective(label_smoothing=config.label_smoothing)
+        trainer = _Trainer(network, split, config, fabric, objective, seed)
         trainer.restore(directory)
         for epoch in range(trainer.step // trainer.steps_per_epoch, config.epochs):
             batches = split.epoch(
@@ -134,11 +142,13 @@ def train(
 class _Trainer:
     """State of one training: what a checkpoint saves and restores."""
 
-    def __init__(self, network: nn.Module, split: Split, config: TrainingConfig, fabric: Fabric) -> None:
+    def __init__(
+        self, network: nn.Module, split: Split, config: TrainingConfig, fabric: Fabric, objective: Objective, seed: int
+    ) -> None:
         self.network = fabric.to_device(network)
         self.network.to(memory_format=torch.channels_last)
         self.network.train()
-        self.config, self.fabric = config, fabric
+        self.config, self.fabric, self.objective, self.seed = config, fabric, objective, seed
         self.steps_per_epoch = split.batches_per_epoch(config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         optimizer = create_optimizer_v2(
@@ -160,7 +170,6 @@ class _Trainer:
         prepared = fabric.setup_optimizers(optimizer)
         assert not isinstance(prepared, tuple)
         self.optimizer = prepared
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.ema = ModelEmaV3(self.network, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.step = 0
         self.history: list[Epoch] = []
@@ -176,12 +185,15 @@ class _Trainer:
 
     def update(self, forwards: Sequence[Forward], images: torch.Tensor, labels: torch.Tensor) -> None:
         """One step: all forwards, one update."""
+        torch.manual_seed(random_seed(STEP, self.seed, self.step, self.fabric.global_rank))  # dropout, drop path
         self.schedule.step_update(self.step)
         self.optimizer.zero_grad()
         images = images.contiguous(memory_format=torch.channels_last)
+        with self.fabric.autocast():
+            images, targets = self.objective.prepare(images, labels, seed=self.seed, step=self.step)
         for forward in forwards:
             with self.fabric.autocast():
-                loss = self.criterion(forward(images), labels)
+                loss = self.objective(forward(images), targets)
             self.fabric.backward(loss)
             self.loss_sum += loss.detach() / len(forwards)
         self._average_gradients()
@@ -241,7 +253,6 @@ class _Trainer:
             "history": self.history,
             "loss_sum": self.loss_sum,
             "seconds": self.seconds + time.monotonic() - self.stepped_at,
-            "random": torch.get_rng_state(),
         }
 
     def restore(self, directory: Path) -> None:
@@ -256,7 +267,6 @@ class _Trainer:
                 self.ema.load_state_dict(state["ema"])
             self.step, self.history, self.seconds = state["step"], state["history"], state["seconds"]
             self.loss_sum.copy_(state["loss_sum"])
-            torch.set_rng_state(state["random"].cpu())
             return
 
 
@@ -271,14 +281,39 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How good a network is on a split.
+
+    Args:
+        loss: Mean cross-entropy, in nats.
+        accuracy: Share of images classified correctly, 0 to 1.
+        balanced_accuracy: Mean over classes of the share of their images classified correctly, 0 to 1: small classes
+            count as much as large ones. Classes without images do not count.
+        num_images: Number of images.
+    """
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    num_images: int
+
+
 @torch.inference_mode()
-def measure(network: nn.Module, split: Split, *, fabric: Fabric, batch_size: int = 512) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy of a network on a split, in evaluation mode."""
+def measure(network: nn.Module, split: Split, *, fabric: Fabric, batch_size: int = 512) -> Measurement:
+    """Measure a network on a split, in evaluation mode."""
     network.eval()
-    loss = correct = 0.0
+    loss, predicted = 0.0, []
     for images, labels in split.ordered(batch_size=batch_size, device=fabric.device):
         with fabric.autocast():
             logits = network(images.contiguous(memory_format=torch.channels_last)).float()
         loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        correct += float((logits.argmax(1) == labels).sum())
-    return loss / len(split), correct / len(split)
+        predicted.append(logits.argmax(1).cpu().numpy())
+    correct = np.concatenate(predicted) == split.labels
+    count, right = np.bincount(split.labels), np.bincount(split.labels, weights=correct)
+    return Measurement(
+        loss=loss / len(split),
+        accuracy=int(correct.sum()) / len(split),
+        balanced_accuracy=float((right[count > 0] / count[count > 0]).mean()),
+        num_images=len(split),
+    )

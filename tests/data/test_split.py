@@ -104,9 +104,9 @@ def test_ordered_yields_every_image_once_in_order_without_augmentation():
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_batched_augmentation_equals_image_by_image(padding, flip):
     split = make_split(n=40)
-    draws = Draws.of_batch(40, Augmentation(crop_padding=padding, flip=flip), np.random.default_rng(0))
-    result = draws.apply(split.pixels.images)
     side = split.pixels.images.shape[2]
+    draws = Draws.of_batch(40, side, Augmentation(crop_padding=padding, flip=flip), np.random.default_rng(0))
+    result = draws.apply(split.pixels.images)
     seen = set()
     for i, image in enumerate(split.pixels.images.numpy()):
         padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))

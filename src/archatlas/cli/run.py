@@ -144,7 +144,7 @@ def retrain(
     run: RunArgument,
     architecture: Annotated[str | None, typer.Argument(help="Such as 201120; none: the search's winner.")] = None,
 ) -> None:
-    """Train a network from scratch and test it once. Example: `archatlas retrain runs/digits 201120`."""
+    """Train a network as its recipe says and test it once. Example: `archatlas retrain runs/digits 201120`."""
     from archatlas import pipeline
     from archatlas.records import parse_architecture
 
@@ -153,7 +153,10 @@ def retrain(
         chosen = parse_architecture(text)
         opened.space.validate(chosen)
         result = pipeline.retrain_stage(opened, chosen)
-    typer.echo(f"{text}: test accuracy {result.test_accuracy:.2%} on {result.test_images:,} images")
+    typer.echo(
+        f"{text}: test accuracy {result.test_accuracy:.2%} on {result.test_images:,} images, "
+        f"{result.test_balanced_accuracy:.2%} mean over classes"
+    )
 
 
 def register(app: typer.Typer) -> None:
@@ -189,6 +192,7 @@ def _show(result: dict[str, Any], path: Path) -> None:
     for name, value in result["costs"].items():
         typer.echo(f"{name:<15} {value:,.0f}")
     typer.echo(f"test accuracy   {result['test_accuracy']:.2%} stand-alone, on {result['test_images']:,} images")
+    typer.echo(f"balanced        {result['test_balanced_accuracy']:.2%} mean over classes")
     typer.echo(f"one-shot        {result['one_shot_accuracy']:.2%} with the weights of the super-network")
     typer.echo(f"fit             held-out tau {held_out['tau']:.3f} to measured scores, which are not the truth")
     typer.echo(f"files           {path}")

@@ -8,7 +8,9 @@ stop anywhere and continue from a batch number alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,6 +70,9 @@ class Split(Protocol):
     ) -> Iterator[Batch]:
         """Yield images `start` to `stop` (exclusive; None: to the end) in fixed order, without augmentation."""
 
+    def augmented(self, *, rand_augment: str | None, random_erasing: float) -> Split:
+        """Return the same images with other values of these two settings of `Augmentation`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageData:
@@ -126,13 +131,37 @@ class ImageData:
         }
 
 
-SPLIT, SHUFFLE, AUGMENT, CROP = range(4)
+SPLIT, SHUFFLE, AUGMENT, CROP, POLICY, MIX, STEP = range(7)
 """Purposes of random numbers, so that streams with equal counters differ."""
 
 
 def random_stream(purpose: int, *counters: int) -> np.random.Generator:
     """Return the generator of one purpose and its counters (at most three, each >= 0)."""
     return np.random.default_rng((purpose, *counters))
+
+
+def random_seed(purpose: int, *counters: int) -> int:
+    """Return a seed of 32 bits for other people's generators; see `random_stream`."""
+    return int(np.random.SeedSequence((purpose, *counters)).generate_state(1)[0])
+
+
+@contextmanager
+def borrowed_generators() -> Iterator[Callable[[int], None]]:
+    """Yield a function that seeds the global generators of `random` and numpy; restore both at the end.
+
+    timm's augmentation draws from them and takes no generator of its own.
+    """
+
+    def seed(number: int) -> None:
+        random.seed(number)
+        np.random.seed(number)
+
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield seed
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def batches_per_epoch(num_images: int, batch_size: int) -> int:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from archatlas.data.augmentation import Draws, Normalisation
+from archatlas.data.augmentation import Draws, Normalisation, Variation
 from archatlas.data.base import (
     AUGMENT,
     Batch,
@@ -30,12 +30,13 @@ from archatlas.records import frozen
 class Pixels(Protocol):
     """Where the images of a split are read from."""
 
-    def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:
+    def read(self, batches: Iterable[Indices], variation: Variation | None) -> Iterator[torch.Tensor]:
         """Yield uint8 images `(B, C, H, W)` on the CPU for each batch of indices.
 
         Args:
             batches: Index arrays `(B,)`.
-            crops: Seed and epoch of random crops, where the pixels can be cropped anew; None: the centre.
+            variation: Varies each image, and seeds random crops where the pixels can be cropped anew; None: the
+                images as they are, or their centres.
         """
 
 
@@ -45,10 +46,11 @@ class MemoryPixels:
     def __init__(self, images: torch.Tensor) -> None:
         self.images = images
 
-    def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:  # noqa: ARG002
+    def read(self, batches: Iterable[Indices], variation: Variation | None) -> Iterator[torch.Tensor]:
         """Yield images by index; see `Pixels.read`."""
         for rows in batches:
-            yield self.images[torch.from_numpy(rows)]
+            images = self.images[torch.from_numpy(rows)]
+            yield images if variation is None else variation(images, rows)
 
 
 class ImageSplit:
@@ -96,12 +98,17 @@ class ImageSplit:
         """Yield shuffled, augmented batches; see `Split.epoch`."""
         batches = epoch_batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch, world_size=world_size)[start:]
         part = rank_part(len(batches[0]), rank, world_size) if batches else slice(0)
-        read = self.pixels.read((rows[part] for rows in batches), (seed, epoch))
+        read = self.pixels.read((rows[part] for rows in batches), self._variation(seed, epoch))
         for number, (rows, images) in enumerate(zip(batches, read, strict=True), start):
-            draws = Draws.of_batch(len(rows), self._augmentation, random_stream(AUGMENT, seed, epoch, number))
-            varied = draws.part(part).apply(images.to(device, non_blocking=True))
+            stream = random_stream(AUGMENT, seed, epoch, number)
+            draws = Draws.of_batch(len(rows), images.shape[3], self._augmentation, stream).part(part)
+            varied = draws.apply(images.to(device, non_blocking=True))
             targets = self._targets[torch.from_numpy(rows[part])]
-            yield self._normalise(varied), targets.to(device, non_blocking=True)
+            yield draws.erase(self._normalise(varied)), targets.to(device, non_blocking=True)
+
+    def _variation(self, seed: int, epoch: int) -> Variation:
+        fill = tuple(round(255 * value) for value in self._normalise.mean)
+        return Variation(seed=seed, epoch=epoch, rand_augment=self._augmentation.rand_augment, fill=fill)
 
     def ordered(
         self, *, batch_size: int, start: int = 0, stop: int | None = None, device: torch.device | str
@@ -111,3 +118,9 @@ class ImageSplit:
         read = self.pixels.read((np.arange(rows.start, rows.stop) for rows in ranges), None)
         for rows, images in zip(ranges, read, strict=True):
             yield self._normalise(images.to(device)), self._targets[rows].to(device)
+
+    def augmented(self, *, rand_augment: str | None, random_erasing: float) -> ImageSplit:
+        """Return the same images with other values of these two settings; see `Split.augmented`."""
+        changed = {"rand_augment": rand_augment, "random_erasing": random_erasing}
+        augmentation = Augmentation.model_validate(self._augmentation.model_dump() | changed)
+        return ImageSplit(self.pixels, self._labels, normalisation=self._normalise, augmentation=augmentation)

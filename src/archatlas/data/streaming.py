@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from archatlas.data.augmentation import Variation
 from archatlas.data.base import CROP, Indices, random_stream
 from archatlas.data.pictures import UnreadableError, centre_box, random_box, read_picture, square_pixels
 from archatlas.errors import DataError
@@ -62,7 +63,7 @@ class _ReadBatch:
     resolution: int
     channels: int
     crop_scale: float
-    crops: tuple[int, int] | None = None
+    variation: Variation | None = None
 
     def __call__(self, rows: Indices) -> torch.Tensor | str:
         """Return pixels `(B, C, R, R)`, or why there are none: errors lose their shape between processes."""
@@ -73,14 +74,16 @@ class _ReadBatch:
                 pixels.append(self._read(path, index))
             except UnreadableError as error:
                 return f"{path} can no longer be read: {error}. Restore it and run again."
-        return torch.stack(pixels)
+        images = torch.stack(pixels)
+        return images if self.variation is None else self.variation(images, rows)
 
     def _read(self, path: Path, index: int) -> torch.Tensor:
         picture = read_picture(path)
-        if self.crops is None or self.crop_scale == 1:
+        if self.variation is None or self.crop_scale == 1:
             box = centre_box(*picture.size)
         else:
-            box = random_box(*picture.size, scale=self.crop_scale, stream=random_stream(CROP, *self.crops, index))
+            stream = random_stream(CROP, self.variation.seed, self.variation.epoch, index)
+            box = random_box(*picture.size, scale=self.crop_scale, stream=stream)
         return square_pixels(picture, box, resolution=self.resolution, channels=self.channels)
 
 
@@ -116,13 +119,13 @@ class FilePixels:
         """File of each image."""
         return self._read_batch.names
 
-    def read(self, batches: Iterable[Indices], crops: tuple[int, int] | None) -> Iterator[torch.Tensor]:
+    def read(self, batches: Iterable[Indices], variation: Variation | None) -> Iterator[torch.Tensor]:
         """Yield uint8 images `(B, C, R, R)`; see `Pixels.read`.
 
         Raises:
             DataError: If a file has become unreadable.
         """
-        function = replace(self._read_batch, crops=crops)
+        function = replace(self._read_batch, variation=variation)
         for result in in_workers(function, list(batches), workers=self._workers):
             if isinstance(result, str):
                 raise DataError(result)

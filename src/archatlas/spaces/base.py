@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from timm.layers import DropPath  # type: ignore[attr-defined]
 from torch import nn
 
 from archatlas.errors import InvalidArchitectureError
@@ -190,14 +191,24 @@ class ChainSpace:
         """Tell for each of `(A, L)` whether it stands for itself."""
         return np.asarray((self.canonical(architectures) == architectures).all(axis=1))
 
-    def build(self, architecture: Architecture) -> ChainNetwork:
+    def build(self, architecture: Architecture, *, drop_path: float = 0.0) -> ChainNetwork:
         """Return a freshly initialised stand-alone network.
+
+        Args:
+            architecture: One operator per block.
+            drop_path: Stochastic depth (Huang et al. 2016): how often training leaves out the residual branch of the
+                last block; it grows linearly from 0 at the first. Operators take part by a `timm.layers.DropPath` in
+                their branch. It has no weights and does nothing in evaluation mode.
 
         Raises:
             InvalidArchitectureError: If the space does not hold the architecture.
         """
         self.validate(architecture)
         blocks = [block.build(value) for block, value in zip(self.blocks, architecture, strict=True)]
+        for block, rate in zip(blocks, np.linspace(0.0, drop_path, len(blocks)), strict=True):
+            for module in block.modules():
+                if isinstance(module, DropPath):
+                    module.drop_prob = float(rate)
         return ChainNetwork(self.stem(self.in_channels), blocks, self.head(self.num_classes))
 
 

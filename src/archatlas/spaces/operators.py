@@ -6,6 +6,7 @@ from collections import OrderedDict
 from functools import partial
 
 import torch
+from timm.layers import DropPath  # type: ignore[attr-defined]
 from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
@@ -47,11 +48,12 @@ class InvertedResidual(nn.Module):
             )
         )
         self.residual = stride == 1 and in_channels == out_channels
+        self.drop_path = DropPath()  # see `ChainSpace.build`
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the transformed feature maps."""
         result: torch.Tensor = self.layers(features)
-        return features + result if self.residual else result
+        return features + self.drop_path(result) if self.residual else result
 
 
 def mbconv(expansion: int, kernel: int, activation: type[nn.ReLU] | type[nn.ReLU6] = nn.ReLU6) -> Operator:
