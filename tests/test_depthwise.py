@@ -29,3 +29,13 @@ def test_values_and_gradients_equal_torch(size: int, kernel: int, stride: int) -
         results.append((output, features.grad, layer.weight.grad))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_mixed_precision_trains_on_small_maps() -> None:
+    layer = DepthwiseConv2d(4, 4, 3, padding=1, groups=4, bias=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(torch.ones(2, 4, 2, 2))
+    output.float().sum().backward()
+    assert output.dtype == torch.bfloat16
+    assert layer.weight.grad is not None
+    assert layer.weight.grad[0, 0, 1, 1] == 8  # the centre tap sees two images of four pixels

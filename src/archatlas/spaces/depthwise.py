@@ -24,7 +24,8 @@ class DepthwiseConv2d(nn.Conv2d):
         """Convolve `(B, C, H, W)`."""
         (stride, _), (height, width) = self.stride, features.shape[-2:]
         small = -(-height // stride) * -(-width // stride) <= _LARGEST_MAP
-        if small and self.training and self.weight.device.type == "cpu" and self.weight.dtype == torch.float32:
+        full = self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if small and self.training and self.weight.device.type == "cpu" and full:
             result: torch.Tensor = _Depthwise.apply(features, self.weight, stride, self.padding[0])
             return result
         return super().forward(features)
