@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import functools
 import os
 
@@ -113,6 +114,19 @@ def test_checkpoints_come_at_their_interval_and_at_the_end(tmp_path):
     assert not list(tmp_path.iterdir())
     fit(tmp_path, config=config)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_the_log_of_a_continued_training_is_that_of_an_undisturbed_one(tmp_path):
+    config = CONFIG.model_copy(update={"log": "csv"})
+    _, history = fit(tmp_path / "a", config=config)
+    with pytest.raises(Interrupt):
+        fit(tmp_path / "b", config=config, monitor=stop_at(20))
+    fit(tmp_path / "b", config=config)
+    tables = []
+    for run in "ab":
+        with (tmp_path / run / "log" / "metrics.csv").open() as stream:
+            tables.append([(int(row["step"]), float(row["loss"])) for row in csv.DictReader(stream)])
+    assert tables[0] == tables[1] == [(1, history[0]["loss"]), (2, history[1]["loss"])]
 
 
 def test_golden_loss_of_twenty_steps(tmp_path):

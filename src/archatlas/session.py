@@ -62,7 +62,7 @@ class Run:
 
     def training_fingerprint(self, training: TrainingConfig, *parts: Any) -> str:
         """Return the fingerprint of all that a training depends on: space, images, settings, seed, and `parts`."""
-        settings = training.model_dump(exclude={"checkpoint_seconds"})
+        settings = training.model_dump(exclude={"checkpoint_seconds", "log"})
         images = [self.data.digest, self.config.data.augmentation]
         return fingerprint(
             self.space.digest, images, settings, self.config.hardware.precision, self.config.seed, *parts

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import nn
 
+from archatlas.curves import Curves, LogFormat
 from archatlas.data import Split
 from archatlas.data.base import STEP, random_seed
 from archatlas.files import atomic_path
@@ -61,6 +63,16 @@ class TrainingConfig(BaseModel):
     clip_grad_norm: float | None = Field(default=5.0, gt=0, description="largest norm of the gradient, null = off")
     ema_decay: float | None = Field(default=None, gt=0, lt=1, description="keep an average of the weights, null = off")
     checkpoint_seconds: float = Field(default=30.0, ge=0, description="time between checkpoints")
+    log: LogFormat = Field(
+        default="none", description="write loss, learning rate and speed per epoch into log/: csv, tensorboard or none"
+    )
+
+    @field_validator("log")
+    @classmethod
+    def _installed(cls, kind: LogFormat) -> LogFormat:
+        if kind == "tensorboard" and find_spec("tensorboard") is None:
+            raise ValueError("needs TensorBoard, which is not installed: pip install 'archatlas[tensorboard]', or csv")
+        return kind
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainingConfig:
@@ -117,6 +129,7 @@ def train(
         objective = objective or Objective(label_smoothing=config.label_smoothing)
         trainer = _Trainer(network, split, config, fabric, objective, seed)
         trainer.restore(directory)
+        curves = Curves(config.log if fabric.is_global_zero else "none", directory, trainer.history)
         for epoch in range(trainer.step // trainer.steps_per_epoch, config.epochs):
             batches = split.epoch(
                 batch_size=config.batch_size,
@@ -133,7 +146,9 @@ def train(
                     monitor(trainer.step, trainer.total_steps, epoch=epoch + 1, loss=trainer.mean_loss)
                 if trainer.step % trainer.steps_per_epoch == 0:
                     trainer.end_epoch()
+                    curves.add(trainer.history[-1])
                 trainer.save_if_due(directory)
+        curves.close()
         if trainer.ema is not None:
             network.load_state_dict(trainer.ema.module.state_dict())
     return trainer.history
