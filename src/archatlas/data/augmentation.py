@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from timm.data.auto_augment import RandAugment, rand_augment_transform
 from torch.nn import functional
 
@@ -74,7 +74,15 @@ class Variation:
 def _policy(description: str, fill: tuple[int, ...]) -> RandAugment:
     colour = fill[0] if len(fill) == 1 else fill
     policy: RandAugment = rand_augment_transform(description, {"img_mean": colour, "translate_pct": 0.45})
+    for operation in policy.ops:
+        if operation.name.startswith("Posterize"):
+            operation.aug_fn = _posterized
     return policy
+
+
+def _posterized(picture: Image.Image, bits: int, **_: object) -> Image.Image:
+    """Keep one bit where timm, at the end of the magnitudes, asks for none, which Pillow refuses."""
+    return ImageOps.posterize(picture, min(max(1, bits), 8))
 
 
 def _as_picture(pixels: torch.Tensor) -> Image.Image:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 _RAND_AUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[\d.]+|mstd[\d.]+|mmax\d+|inc[01]|t(weights|3a|3aw)))*")
 
+
+def _known_policy(text: str) -> str:
+    if not _RAND_AUGMENT.fullmatch(text):
+        raise ValueError(
+            "expected timm's words for RandAugment: rand, then -m (magnitude), -n (operations), -p (share), -mstd, "
+            "-mmax, -inc, each with its number, such as rand-m9-n2-mstd0.5-inc1"
+        )
+    return text
+
+
+RandAugmentWords = Annotated[str, AfterValidator(_known_policy)]
 DataName = Literal["digits", "cifar10", "fashion-mnist", "folder"]
 
 
@@ -29,7 +40,7 @@ class Augmentation(BaseModel):
         description="Streamed folders only: smallest share of the image area that a random resized crop keeps; "
         "1 switches it off.",
     )
-    rand_augment: str | None = Field(
+    rand_augment: RandAugmentWords | None = Field(
         default=None,
         description="timm's RandAugment, image by image, in timm's words: rand-m9-n2-mstd0.5-inc1 is two operations "
         "of magnitude 9 of 10; null = off.",
@@ -37,16 +48,6 @@ class Augmentation(BaseModel):
     random_erasing: float = Field(
         default=0.0, ge=0, le=1, description="Share of the images of which a rectangle (2 to 33 %) becomes the mean."
     )
-
-    @field_validator("rand_augment")
-    @classmethod
-    def _known_policy(cls, text: str | None) -> str | None:
-        if text is not None and not _RAND_AUGMENT.fullmatch(text):
-            raise ValueError(
-                "expected timm's words for RandAugment: rand, then -m (magnitude), -n (operations), -p (share), -mstd, "
-                "-mmax, -inc, each with its number, such as rand-m9-n2-mstd0.5-inc1"
-            )
-        return text
 
 
 class DataConfig(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from archatlas.data import Augmentation
+from archatlas.data.config import RandAugmentWords
 from archatlas.errors import ConfigError
 from archatlas.training import TrainingConfig
 
@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     preset: Literal["quick", "strong"] = Field(
         default="quick", description="quick = all off, for short trainings; strong = for a hundred epochs and more"
     )
-    rand_augment: str | None = Field(
+    rand_augment: RandAugmentWords | None = Field(
         default=None, description="timm's words for RandAugment, such as rand-m9-n2-mstd0.5-inc1, null = off"
     )
     random_erasing: float = Field(default=0.0, ge=0, le=1, description="share of the images with an erased rectangle")
@@ -56,11 +56,6 @@ class Recipe(BaseModel):
             return given
         preset = named.get("preset", "quick")
         return {**RECIPES.get(preset if isinstance(preset, str) else "", {}), **named}
-
-    @field_validator("rand_augment")
-    @classmethod
-    def _known_policy(cls, text: str | None) -> str | None:
-        return Augmentation(rand_augment=text).rand_augment
 
 
 class Distillation(BaseModel):
