@@ -7,7 +7,8 @@ ArchAtlasError                     every error a user can cause; the command lin
 ├── ArtifactMismatchError          a file of another space, data set, version or run
 ├── ConfigError                    (ValueError) a setting, space file or command-line value that cannot be used
 ├── ExportError                    a network that ONNX cannot hold, or whose file computes something else
-└── DataError                      images, tables or labels that are missing or broken
+├── DataError                      images, tables or labels that are missing or broken
+└── StorageError                   a disk that is full or refuses to write; the run stays continuable
 ```
 
 A message says what was expected, what came, and what to do.
@@ -55,3 +56,7 @@ class ExportError(ArchAtlasError):
 
 class DataError(ArchAtlasError):
     """Images, labels or tables that are missing or broken."""
+
+
+class StorageError(ArchAtlasError):
+    """A disk that is full or refuses to write. What was finished before is whole."""

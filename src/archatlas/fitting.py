@@ -9,7 +9,7 @@ from pathlib import Path
 from archatlas.atlas import enumerate_space, tabulate
 from archatlas.atlas.networks import MOST_ARCHITECTURES
 from archatlas.costs.macs import count_costs
-from archatlas.files import read_json, write_json
+from archatlas.files import read_header, write_json
 from archatlas.predictors import PredictorConfig, WindowedPredictor, build_predictor
 from archatlas.predictors.baselines import Ridge
 from archatlas.predictors.report import Agreement, FitReport, fit_report
@@ -18,6 +18,7 @@ from archatlas.records import Architectures, Floats
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
 
 REPORT = "fit.json"
+FORMAT = 1
 
 
 def fit_table(table: Path, space: ChainSpace, config: PredictorConfig, *, seed: int, directory: Path) -> FitReport:
@@ -50,11 +51,13 @@ def fit_scores(
         tabulate(graph, fitted.terms).save(directory / "atlas")
     elif math.prod(graph.num_choices) <= MOST_ARCHITECTURES:
         enumerate_space(fitted, directory / "atlas")
-    write_json(directory / REPORT, dataclasses.asdict(report))
+    write_json(directory / REPORT, {"format": FORMAT, **dataclasses.asdict(report)})
     return report
 
 
 def load_report(directory: Path) -> FitReport:
     """Return the report that `fit_scores` wrote."""
-    described = read_json(directory / REPORT)
-    return FitReport(**described | {"rows": tuple(Agreement(**row) for row in described["rows"])})
+    names = [field.name for field in dataclasses.fields(FitReport)]
+    described = read_header(directory / REPORT, FORMAT, names)
+    rows = tuple(Agreement(**row) for row in described["rows"])
+    return FitReport(**{name: described[name] for name in names} | {"rows": rows})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archatlas.errors import DataError
-from archatlas.files import read_json, write_json
+from archatlas.files import read_header, write_json
 from archatlas.fitting import fit_scores, load_report
 from archatlas.predictors import build_predictor
 from archatlas.predictors.report import FitReport
@@ -33,6 +33,9 @@ from archatlas.search.sampling import DESIGNS
 from archatlas.session import Run, measuring, scored
 from archatlas.supernet import load_supernet, train_supernet, weights_digest
 
+FORMAT = 1
+"""Of `search.json` and `result.json`."""
+
 FEWEST = 20
 """Scored sub-networks that a fit needs at least."""
 
@@ -44,6 +47,7 @@ def run_all(run: Run) -> dict[str, Any]:
     report = fit_stage(run)
     retrained = retrain_stage(run, parse_architecture(found["finalists"][0]["architecture"]))
     result = {
+        "format": FORMAT,
         "space": run.space.name,
         "data": run.data.name,
         "seed": run.config.seed,
@@ -100,8 +104,7 @@ def search_stage(run: Run) -> dict[str, Any]:
             )
             result = search(problem, run.config.search, segments=run.space.segments)
             write_json(run.path / "search.json", _described(result))
-    described: dict[str, Any] = read_json(run.path / "search.json")
-    return described
+    return _read_found(run)
 
 
 def fit_stage(run: Run) -> FitReport:
@@ -112,8 +115,8 @@ def fit_stage(run: Run) -> FitReport:
     Raises:
         DataError: If too few sub-networks are scored.
     """
-    found = run.path / "search.json"
-    shortlisted = set(map(parse_architecture, read_json(found)["shortlisted"])) if found.exists() else set()
+    listed = _read_found(run)["shortlisted"] if (run.path / "search.json").exists() else ()
+    shortlisted = set(map(parse_architecture, listed))
     evaluations = [evaluation for architecture, evaluation in scored(run).items() if architecture not in shortlisted]
     if len(evaluations) < FEWEST:
         raise DataError(
@@ -155,8 +158,13 @@ def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:
     return load_result(run.path / "network")
 
 
+def _read_found(run: Run) -> dict[str, Any]:
+    return read_header(run.path / "search.json", FORMAT, ("evaluations", "finalists", "shortlisted"))
+
+
 def _described(result: SearchResult) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         "evaluations": result.num_evaluations,
         "finalists": [_candidate(candidate) for candidate in result.finalists],
         "shortlisted": [format_architecture(architecture) for architecture in result.shortlisted],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy  # type: ignore[attr-defined]
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from archatlas.config import Config, HardwareConfig, dump_config
 from archatlas.costs.macs import count_costs
@@ -109,20 +111,35 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
 
 
 def launch(hardware: HardwareConfig) -> Fabric:
-    """Return Fabric with its processes started."""
-    if hardware.threads is not None:
+    """Return Fabric with its processes started: by Fabric, or before by `torchrun` or `fabric run`.
+
+    Raises:
+        ConfigError: If the machine has no such devices, or a launcher was given other settings.
+    """
+    devices, num_nodes = _processes(hardware)
+    try:
+        fabric = Fabric(
+            accelerator=hardware.accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            # While the first process searches, the others wait for it.
+            strategy=DDPStrategy(timeout=timedelta(days=30)) if devices * num_nodes > 1 else "auto",
+            precision=hardware.precision,
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(f"The settings of hardware cannot be used here: {error}") from error
+    if hardware.threads is not None:  # after the launch, which sets them too
         torch.set_num_threads(hardware.threads)
-    several = hardware.devices * hardware.num_nodes > 1
-    fabric = Fabric(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.num_nodes,
-        # While the first process searches, the others wait for it.
-        strategy=DDPStrategy(timeout=timedelta(days=30)) if several else "auto",
-        precision=hardware.precision,
-    )
-    fabric.launch()
     return fabric
+
+
+def _processes(hardware: HardwareConfig) -> tuple[int, int]:
+    """Return processes per machine and machines; what a launcher started counts for more than the settings."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return hardware.devices, hardware.num_nodes
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    return here, int(os.environ["WORLD_SIZE"]) // here
 
 
 def scored(run: Run) -> dict[Architecture, Evaluation]:
@@ -152,4 +169,4 @@ def measuring(run: Run) -> Callable[[Architectures], list[Evaluation]]:
 
 
 def _store(run: Run) -> EvaluationStore:
-    return EvaluationStore(run.path / "evaluations.sqlite")
+    return EvaluationStore(run.path / "evaluations.sqlite", run.console.log)

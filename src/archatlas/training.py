@@ -6,7 +6,8 @@ that was stopped and continued ends with the same weights as an undisturbed one 
 
 With several processes each sees its part of every batch and runs the same forwards; gradients are averaged over
 processes before the update, for just those parameters that the step used. Nothing is wrapped, so super-networks with
-unused operators need no special strategy.
+unused operators need no special strategy. BN takes its statistics over all processes, so that any number of them
+trains the same network; a training may be continued by another number.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from safetensors.torch import save
 from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]
 from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
@@ -33,15 +35,22 @@ from torch import nn
 from archatlas.curves import Curves, LogFormat
 from archatlas.data import Split
 from archatlas.data.base import STEP, random_seed
-from archatlas.files import atomic_path
+from archatlas.files import atomic_path, write_bytes
 from archatlas.objective import Objective
 from archatlas.records import Monitor
+from archatlas.stopping import Stopped, deferred
+from archatlas.synchronised import synchronise_norms
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """From images `(B, C, H, W)` to logits `(B, classes)`."""
 
 Epoch = dict[str, float]
 """`epoch`, mean training `loss`, `learning_rate` at its end, `images_per_second`."""
+
+
+FORMAT = 1
+_AGREE_EVERY = 5
+"""Steps between two questions to the other processes whether to save or to stop: each waits for all devices."""
 
 
 class TrainingConfig(BaseModel):
@@ -124,8 +133,11 @@ def train(
 
     Returns:
         One record per epoch.
+
+    Raises:
+        Stopped: If a signal asked for it; the checkpoint of the last step is written then.
     """
-    with seeded(seed):
+    with seeded(seed), deferred() as signal:
         objective = objective or Objective(label_smoothing=config.label_smoothing)
         trainer = _Trainer(network, split, config, fabric, objective, seed)
         trainer.restore(directory)
@@ -147,7 +159,7 @@ def train(
                 if trainer.step % trainer.steps_per_epoch == 0:
                     trainer.end_epoch()
                     curves.add(trainer.history[-1])
-                trainer.save_if_due(directory)
+                trainer.save_if_due(directory, signal())
         curves.close()
         if trainer.ema is not None:
             network.load_state_dict(trainer.ema.module.state_dict())
@@ -163,6 +175,8 @@ class _Trainer:
         self.network = fabric.to_device(network)
         self.network.to(memory_format=torch.channels_last)
         self.network.train()
+        if fabric.world_size > 1:
+            synchronise_norms(self.network, fabric.device)
         self.config, self.fabric, self.objective, self.seed = config, fabric, objective, seed
         self.steps_per_epoch = split.batches_per_epoch(config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
@@ -235,7 +249,7 @@ class _Trainer:
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
-                "loss": float(self.loss_sum) / self.steps_per_epoch,
+                "loss": float(self.fabric.all_reduce(self.loss_sum, reduce_op="mean")) / self.steps_per_epoch,  # type: ignore[arg-type]
                 "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
                 "images_per_second": images / max(self.seconds, 1e-9),
             }
@@ -243,30 +257,47 @@ class _Trainer:
         self.loss_sum.zero_()
         self.seconds, self.stepped_at = 0.0, time.monotonic()
 
-    def save_if_due(self, directory: Path) -> None:
-        """Write a checkpoint when the last one is old enough, and at the end."""
+    def save_if_due(self, directory: Path, signal: int | None) -> None:
+        """Write a checkpoint when the last one is old enough, at the end, and before a signal stops the training."""
         due = time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
-        if not (self.fabric.broadcast(due) or self.step == self.total_steps):
-            return
+        due, signal = self._agree(due, signal)
+        if due or signal or self.step == self.total_steps:
+            self._save(directory)
+        if signal:
+            raise Stopped(signal)
+
+    def _agree(self, due: bool, signal: int | None) -> tuple[bool, int | None]:
+        """Return what all processes do: whether the first wants a checkpoint, and the signal that any one has."""
+        if self.fabric.world_size == 1:
+            return due, signal
+        if self.step % _AGREE_EVERY and self.step != self.total_steps:
+            return False, None
+        mine = torch.tensor([int(due and self.fabric.is_global_zero), signal or 0], device=self.fabric.device)
+        torch.distributed.all_reduce(mine, torch.distributed.ReduceOp.MAX)
+        return bool(mine[0]), int(mine[1]) or None
+
+    def _save(self, directory: Path) -> None:
+        """Write a checkpoint: the first process does, of what all of them know."""
+        state = self._state()
         newest = directory / "checkpoint.pt"
         if self.fabric.is_global_zero and newest.exists():
             os.replace(newest, directory / "checkpoint.previous.pt")
         if self.fabric.is_global_zero:
-            with atomic_path(newest) as temporary:
-                torch.save(self._state(), temporary)
+            with atomic_path(newest) as temporary, temporary.open("wb") as stream:
+                torch.save(state, stream)
         self.fabric.barrier()
         self.saved_at = time.monotonic()
 
     def _state(self) -> dict[str, Any]:
         return {
-            "format": 1,
+            "format": FORMAT,
             "step": self.step,
             "total_steps": self.total_steps,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "history": self.history,
-            "loss_sum": self.loss_sum,
+            "loss_sum": self.fabric.all_reduce(self.loss_sum.clone(), reduce_op="mean"),
             "seconds": self.seconds + time.monotonic() - self.stepped_at,
         }
 
@@ -294,6 +325,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
         return None
     return state
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write parameters and buffers as safetensors, whole or not at all."""
+    write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 
 import typer
 
 from archatlas.cli import atlas, export, predictors, run
 from archatlas.errors import ArchAtlasError
+from archatlas.stopping import Stopped, signals_stop
 
 app = typer.Typer(
     name="archatlas",
@@ -27,12 +30,17 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line; what the user can mend ends with one message and exit code 2."""
+    """Run the command line; what the user can mend ends with one message and exit code 2.
+
+    SIGTERM ends it with 143 and SIGINT with 130, after a checkpoint where a training was under way.
+    """
     try:
-        app()
+        with signals_stop():
+            app()
     except ArchAtlasError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command continues", err=True)
-        sys.exit(130)
+    except Stopped as stop:
+        if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0:  # of several processes, one speaks
+            typer.echo(f"stopped; continue with: archatlas {shlex.join(sys.argv[1:])}", err=True)
+        sys.exit(stop.exit_code)

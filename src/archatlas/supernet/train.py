@@ -10,16 +10,18 @@ from typing import Literal
 import numpy as np
 from lightning_fabric import Fabric
 from pydantic import Field
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from archatlas.data import ImageData
 from archatlas.errors import ArtifactMismatchError
-from archatlas.files import atomic_path, read_json, write_json
+from archatlas.files import read_header, write_json
 from archatlas.records import Monitor
 from archatlas.spaces import ChainSpace
 from archatlas.supernet.model import SuperNet
 from archatlas.supernet.sampling import SAMPLERS
-from archatlas.training import Forward, TrainingConfig, seeded, train
+from archatlas.training import Forward, TrainingConfig, save_weights, seeded, train
+
+FORMAT = 1
 
 
 class SuperNetConfig(TrainingConfig):
@@ -63,11 +65,15 @@ def train_supernet(
         supernet, forwards, data.train, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor
     )
     if fabric.is_global_zero:
-        weights = {name: value.detach().cpu().contiguous() for name, value in supernet.state_dict().items()}
-        with atomic_path(directory / "weights.safetensors") as temporary:
-            save_file(weights, temporary)
+        save_weights(supernet, directory / "weights.safetensors")
         digest = hashlib.sha256((directory / "weights.safetensors").read_bytes()).hexdigest()[:12]
-        header = {"space": space.digest, "data": data.digest, "weights": digest, "history": history}
+        header = {
+            "format": FORMAT,
+            "space": space.digest,
+            "data": data.digest,
+            "weights": digest,
+            "history": history,
+        }
         write_json(directory / "supernet.json", header)
     fabric.barrier()
     return supernet
@@ -87,7 +93,7 @@ def load_supernet(space: ChainSpace, directory: Path) -> tuple[SuperNet, str]:
 
 def weights_digest(space: ChainSpace, directory: Path) -> str:
     """Return the digest of the weights of a trained super-network; raises as `load_supernet`."""
-    header = read_json(directory / "supernet.json")
+    header = read_header(directory / "supernet.json", FORMAT, ("space", "weights"))
     if header["space"] != space.digest:
         raise ArtifactMismatchError(
             f"The super-network in {directory} belongs to space {header['space']}, not to {space.name} "
