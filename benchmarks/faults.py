@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import math
 import os
 import random
 import signal
@@ -55,7 +56,7 @@ def campaign(directory: Path, kills: int, moments: random.Random) -> dict[str, o
     settings.write_text(SETTINGS)
     started = time.monotonic()
     undisturbed = directory / "undisturbed"
-    _finish(_start(settings, undisturbed))
+    _ended(_start(settings, undisturbed), within=math.inf)
     length = time.monotonic() - started
     expected, table = (undisturbed / "result.json").read_bytes(), _table(undisturbed)
     print(f"undisturbed: {length:.1f} s, {len(table)} evaluations", flush=True)
@@ -66,17 +67,14 @@ def campaign(directory: Path, kills: int, moments: random.Random) -> dict[str, o
         run, killed = directory / f"run{runs}", 0
         runs += 1
         while True:
-            process = _start(settings, run)
-            if done < kills and _killed_after(process, moments.uniform(0, length)):
-                where[_stage(run)] += 1
-                done, killed = done + 1, killed + 1
-                continue
-            status = _finish(process)
-            break
+            within = moments.uniform(0, length) if done < kills else math.inf
+            status = _ended(_start(settings, run), within)
+            if status != -signal.SIGKILL:
+                break
+            where[_stage(run)] += 1
+            done, killed = done + 1, killed + 1
         completed += status == 0
-        same = (
-            status == 0 and (run / "result.json").read_bytes() == expected and _values(_table(run)) == _values(table)
-        )
+        same = status == 0 and (run / "result.json").read_bytes() == expected and _values(_table(run)) == _values(table)
         identical += same
         repeated += _repeated(run)
         print(f"run {runs}: killed {killed} times, exit code {status}, identical {same}", flush=True)
@@ -113,18 +111,14 @@ def _start(settings: Path, run: Path) -> int:
         os._exit(code)
 
 
-def _killed_after(process: int, seconds: float) -> bool:
-    """Kill a process after a time; False if it was through before."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return False
+def _ended(process: int, within: float) -> int:
+    """Return the exit code of a process, which is killed after so many seconds."""
+    deadline = time.monotonic() + within
+    while not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if time.monotonic() >= deadline:
+            os.kill(process, signal.SIGKILL)
+            break
         time.sleep(0.002)
-    os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
-
-
-def _finish(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import signal
+import socket
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from lightning_fabric import Fabric
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
+from archatlas.config import HardwareConfig
 from archatlas.records import silent
+from archatlas.session import launch
+from archatlas.stopping import Stopped, signals_stop
 from archatlas.testing.tiny import tiny_data, tiny_space, untrained_supernet
-from archatlas.training import TrainingConfig, measure, seeded, train
+from archatlas.training import TrainingConfig, _step_seed, measure, seeded, train
 
 CPU = functools.partial(Fabric, accelerator="cpu", devices=1)
 CONFIG = TrainingConfig(epochs=2, batch_size=16, warmup_epochs=1.0, ema_decay=0.9, checkpoint_seconds=0.0)
@@ -219,33 +224,81 @@ def test_settings_out_of_range_are_refused(setting):
         TrainingConfig(**setting)
 
 
-def plain_network() -> nn.Module:
-    """Without BN and dropout, so that one process computes what two do together."""
-    with seeded(4):
-        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
+def test_a_signal_is_held_back_until_the_step_is_saved(tmp_path):
+    undisturbed, _ = fit(tmp_path / "a")
+    config = CONFIG.model_copy(update={"checkpoint_seconds": 3600.0})
+
+    def monitor(done, total, **figures):
+        if done == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with signals_stop(), pytest.raises(Stopped) as stopped:
+        fit(tmp_path / "b", config=config, monitor=monitor)
+    assert stopped.value.exit_code == 143
+    assert torch.load(tmp_path / "b" / "checkpoint.pt", weights_only=True)["step"] == 10
+    done = []
+    continued, _ = fit(tmp_path / "b", config=config, monitor=lambda d, t, **_: done.append(d))
+    assert done == [20]
+    assert_equal(continued, undisturbed)
 
 
-PLAIN = TrainingConfig(epochs=2, batch_size=16, learning_rate=0.05, warmup_epochs=0.0)
+PATHS = [(0, 1, 2), (2, 2, 1), (1, 0, 0)]
+SHARED = TrainingConfig(epochs=2, batch_size=16, learning_rate=0.02, warmup_epochs=0.0, checkpoint_seconds=0.0)
 
 
-def _train_as_one_of_two(rank: int, directory) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29713", "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
-    os.environ["TORCHELASTIC_RUN_ID"] = "test"
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
+def train_paths(directory, fabric, monitor=silent):
+    """Train a super-network, one path per step: most operators get no gradient in a step."""
+    supernet = untrained_supernet(tiny_space())
+    history = train(
+        supernet,
+        lambda step: [functools.partial(supernet, architecture=PATHS[step % len(PATHS)])],
+        tiny_data(train=96).train,
+        SHARED,
+        fabric=fabric,
+        seed=0,
+        directory=directory,
+        monitor=monitor,
+    )
+    return supernet, history
+
+
+def _train_as_one_of_two(rank: int, port: int, directory) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
+    fabric = launch(HardwareConfig(accelerator="cpu", threads=1))
     assert fabric.world_size == 2
-    model, history = fit(directory, config=PLAIN, model=plain_network(), split=tiny_data().train, fabric=fabric)
-    torch.save({"weights": model.state_dict(), "loss": history[-1]["loss"]}, directory / f"{rank}.pt")
+    supernet, history = train_paths(directory / "two", fabric)
+    torch.save({"weights": supernet.state_dict(), "loss": [e["loss"] for e in history]}, directory / f"{rank}.pt")
+    with pytest.raises(Interrupt):
+        train_paths(directory / "changing", fabric, stop_at(10))
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(tmp_path):
-    alone, _ = fit(tmp_path / "one", config=PLAIN, model=plain_network(), split=tiny_data().train)
-    torch.multiprocessing.spawn(_train_as_one_of_two, args=(tmp_path,), nprocs=2)
+def test_two_processes_train_like_one_and_one_may_continue_them(tmp_path):
+    alone, history = train_paths(tmp_path / "one", CPU())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.start_processes(
+        _train_as_one_of_two,
+        args=(port, tmp_path),
+        nprocs=2,
+        start_method="spawn" if torch.cuda.is_available() else "fork",  # a fork has imported everything
+    )
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    continued, continued_history = train_paths(tmp_path / "changing", CPU())
+    assert first["loss"] == second["loss"]
+    for losses in (first["loss"], [epoch["loss"] for epoch in continued_history]):
+        np.testing.assert_allclose(losses, [epoch["loss"] for epoch in history], rtol=1e-4)
     for name, value in alone.state_dict().items():
         assert torch.equal(first["weights"][name], second["weights"][name])
-        torch.testing.assert_close(first["weights"][name], value, rtol=1e-4, atol=1e-6)
-    # each process reports the loss of its own half of the batches
-    assert first["loss"] != second["loss"]
+        torch.testing.assert_close(first["weights"][name], value, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(continued.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    assert not list((tmp_path / "two").glob(".*"))  # written once, by the first
+
+
+def test_a_process_keeps_its_share_of_dropout_apart(tmp_path):
+    """The same step draws other masks on another process, and the same ones when it is done again."""
+    seeds = {_step_seed(0, step, rank) for step in range(50) for rank in range(4)}
+    assert len(seeds) == 200
+    assert _step_seed(0, 7, 1) == _step_seed(0, 7, 1)

@@ -30,13 +30,23 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REFUSALS:
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None or isinstance(error, StorageError):
             raise
         raise StorageError(
-            f"{path} cannot be written: {os.strerror(error.errno)}. Everything finished before is safe; mend that, "
+            f"{path} cannot be written: {os.strerror(refusal)}. Everything finished before is safe; mend that, "
             "then run the same command again to continue."
         ) from error
+
+
+def _refusal(error: BaseException | None) -> int | None:
+    """Return the system's reason behind an error; libraries raise their own over it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from archatlas.errors import ArtifactMismatchError, ConfigError
-from archatlas.files import file_digest, read_header, remove_leftovers, write_json, write_text, writing
+from archatlas.files import file_digest, read_header, read_json, remove_leftovers, write_json, write_text, writing
 
 MARKER = "stages.json"
 EVENTS = "events.jsonl"
@@ -91,11 +91,13 @@ class RunDirectory:
         remove_leftovers(self.path)
         marker = self.path / MARKER
         try:
-            known = read_header(marker, FORMAT, ()) if marker.exists() else None
-            damaged = known is None or not all(name in _PLAIN or _is_record(value) for name, value in known.items())
+            known = read_json(marker)
         except ArtifactMismatchError:
-            damaged = True
-        if damaged:
+            known = None
+        whole = isinstance(known, dict) and all(name in _PLAIN or _is_record(known[name]) for name in known)
+        if whole:
+            read_header(marker, FORMAT, ())  # that of a later version is refused
+        else:
             rebuilt = _from_events(self._events())
             write_json(marker, {"format": FORMAT} | rebuilt)
             if rebuilt:

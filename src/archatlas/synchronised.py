@@ -8,9 +8,10 @@ Legend: `B` images of this process's part, `C` channels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
 
 
 class SynchronisedNorm(nn.modules.batchnorm._BatchNorm):
@@ -69,9 +70,24 @@ def synchronise_norms(module: nn.Module, device: torch.device) -> None:
             setattr(module, name, SynchronisedNorm(child))
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_: Any, part: torch.Tensor) -> torch.Tensor:
+        total = part.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
 def _summed(part: torch.Tensor) -> torch.Tensor:
-    """Return the sum over all processes; gradients take the same way back."""
-    total: torch.Tensor = all_reduce(part)  # type: ignore[no-untyped-call]
+    total: torch.Tensor = _Sum.apply(part)
     return total
 
 

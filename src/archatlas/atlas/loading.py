@@ -7,16 +7,19 @@ from pathlib import Path
 from archatlas.atlas import enumerated, factored
 from archatlas.atlas.enumerated import EnumeratedAtlas
 from archatlas.atlas.factored import FactoredAtlas
-from archatlas.atlas.networks import NETWORKS, is_enumerable, write_networks
+from archatlas.atlas.networks import NETWORKS, is_enumerable, is_whole, write_networks
 from archatlas.atlas.storage import HEADER, read_header
 from archatlas.errors import ArtifactMismatchError
 from archatlas.spaces import SpaceGraph
 
 
 def networks_table(atlas: FactoredAtlas | EnumeratedAtlas, directory: Path) -> Path | None:
-    """Return the table of all networks beside an atlas, written on first need; None if the space is too large."""
+    """Return the table of all networks beside an atlas; None if the space is too large.
+
+    That of a factored atlas is written on first need, and again if it is found cut short.
+    """
     path = directory / NETWORKS
-    if isinstance(atlas, FactoredAtlas) and not path.exists():
+    if isinstance(atlas, FactoredAtlas) and not is_whole(path):
         if not is_enumerable(atlas.graph):
             return None
         write_networks(path, atlas.graph, lambda rows: {"score": atlas.score(rows), **atlas.costs(rows)})

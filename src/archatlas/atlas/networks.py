@@ -33,6 +33,15 @@ def is_enumerable(graph: SpaceGraph) -> bool:
     return math.prod(graph.num_choices) <= MOST_ARCHITECTURES
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a table is there to its last byte, where Parquet keeps its description."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def numbers_to_architectures(graph: SpaceGraph, numbers: np.ndarray) -> Architectures:
     """Return architectures `(A, L)` from their numbers `(A,)`, block 0 most significant."""
     return as_array(np.stack(np.unravel_index(numbers, graph.num_choices), axis=1))
