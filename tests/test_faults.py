@@ -95,7 +95,7 @@ def test_signals_end_every_stage_with_a_checkpoint_and_a_line(
         (signal.SIGTERM, "super-network", 10, 143),
         (signal.SIGINT, "sub-networks", 7, 130),
         (signal.SIGTERM, "sub-networks", 2, 143),
-        (signal.SIGTERM, "from scratch", 10, 143),
+        (signal.SIGTERM, "training the network", 10, 143),
     ]
     for number, title, unit, code in stops:
         with monkeypatch.context() as patched:

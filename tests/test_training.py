@@ -19,7 +19,7 @@ from archatlas.records import silent
 from archatlas.session import launch
 from archatlas.stopping import Stopped, signals_stop
 from archatlas.testing.tiny import tiny_data, tiny_space, untrained_supernet
-from archatlas.training import TrainingConfig, _step_seed, measure, seeded, train
+from archatlas.training import TrainingConfig, measure, seeded, train
 
 CPU = functools.partial(Fabric, accelerator="cpu", devices=1)
 CONFIG = TrainingConfig(epochs=2, batch_size=16, warmup_epochs=1.0, ema_decay=0.9, checkpoint_seconds=0.0)
@@ -295,10 +295,3 @@ def test_two_processes_train_like_one_and_one_may_continue_them(tmp_path):
         torch.testing.assert_close(first["weights"][name], value, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(continued.state_dict()[name], value, rtol=1e-3, atol=1e-5)
     assert not list((tmp_path / "two").glob(".*"))  # written once, by the first
-
-
-def test_a_process_keeps_its_share_of_dropout_apart(tmp_path):
-    """The same step draws other masks on another process, and the same ones when it is done again."""
-    seeds = {_step_seed(0, step, rank) for step in range(50) for rank in range(4)}
-    assert len(seeds) == 200
-    assert _step_seed(0, 7, 1) == _step_seed(0, 7, 1)

@@ -141,7 +141,8 @@ def read_header(path: Path, newest: int, required: Iterable[str]) -> dict[str, A
     missing = [key for key in required if key not in header]
     if missing:
         raise ArtifactMismatchError(
-            f"{path} is damaged, it lacks {', '.join(missing)}; run the stage that writes it again."
+            f"{path} (format {version}) lacks {', '.join(missing)}: it is damaged, or of a version that is no "
+            "longer read; run the stage that writes it again."
         )
     found: dict[str, Any] = header
     return found

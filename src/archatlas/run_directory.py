@@ -172,10 +172,11 @@ class RunDirectory:
         return record
 
     def _digests(self, outputs: Iterable[str]) -> dict[str, str]:
-        """Return the digest of every file that a stage leaves; checkpoints have served and do not count."""
+        """Return the digest of every file that a stage leaves; checkpoints and logs have served and do not count."""
         roots = [self.path / output for output in outputs]
         paths = [path for root in roots for path in (sorted(root.rglob("*")) if root.is_dir() else [root])]
         files = [path for path in paths if path.is_file() and not path.name.startswith((".", "checkpoint"))]
+        files = [path for path in files if "log" not in path.relative_to(self.path).parts]
         return {str(path.relative_to(self.path)): file_digest(path) for path in files}
 
     def _damaged(self, record: dict[str, Any]) -> list[str]:

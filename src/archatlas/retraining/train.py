@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from archatlas.data import ImageData
 from archatlas.errors import ArtifactMismatchError, ConfigError
-from archatlas.files import atomic_path, read_json, write_json
+from archatlas.files import read_header, write_json
 from archatlas.objective import Objective
 from archatlas.records import Architecture, Monitor, format_architecture, parse_architecture
 from archatlas.retraining.config import RetrainingConfig
 from archatlas.retraining.teachers import load_teacher
 from archatlas.spaces import ChainNetwork, ChainSpace
 from archatlas.supernet import SuperNet
-from archatlas.training import measure, seeded, train
+from archatlas.training import measure, save_weights, seeded, train
+
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +100,8 @@ def retrain(
     )
     result = _tested(architecture, network, data, fabric)
     if fabric.is_global_zero:
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        with atomic_path(directory / "weights.safetensors") as temporary:
-            save_file(weights, temporary)
-        header = {"format": 2, "space": space.digest}
+        save_weights(network, directory / "weights.safetensors")
+        header = {"format": FORMAT, "space": space.digest}
         header |= asdict(result) | {"architecture": format_architecture(architecture)}
         if teacher is not None:
             header["teacher_validation_accuracy"] = measure(teacher, data.validation, fabric=fabric).accuracy
@@ -138,7 +139,7 @@ def _tested(architecture: Architecture, network: nn.Module, data: ImageData, fab
 
 def load_result(directory: Path) -> RetrainResult:
     """Return what `retrain` found, from its files."""
-    header = read_json(directory / "network.json")
+    header = _read_header(directory)
     figures = {field.name: header[field.name] for field in fields(RetrainResult)}
     return RetrainResult(**figures | {"architecture": parse_architecture(header["architecture"])})
 
@@ -149,7 +150,7 @@ def load_network(space: ChainSpace, directory: Path) -> ChainNetwork:
     Raises:
         ArtifactMismatchError: If there is none, or it belongs to another space.
     """
-    header = read_json(directory / "network.json")
+    header = _read_header(directory)
     if header["space"] != space.digest:
         raise ArtifactMismatchError(
             f"The network in {directory} belongs to space {header['space']}, not to {space.name} ({space.digest})."
@@ -157,3 +158,8 @@ def load_network(space: ChainSpace, directory: Path) -> ChainNetwork:
     network = space.build(parse_architecture(header["architecture"]))
     network.load_state_dict(load_file(directory / "weights.safetensors"))
     return network.eval()
+
+
+def _read_header(directory: Path) -> dict[str, Any]:
+    required = ["space", *(field.name for field in fields(RetrainResult))]
+    return read_header(directory / "network.json", FORMAT, required)
