@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, export, predictors, run
+from archatlas.cli import atlas, export, predictors, run, space
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -27,6 +27,7 @@ export.register(app)
 bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")
+app.add_typer(space.app, name="space")
 
 
 def main() -> None:
