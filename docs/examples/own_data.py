@@ -82,9 +82,8 @@ def main() -> None:
     with open_run(config, run, TerminalConsole()) as opened:
         data = opened.data
         print(f"{data.num_classes} classes, {data.channels} channels, {data.resolution}x{data.resolution} pixels")
-        print(
-            f"training images per class: {dict(zip(data.class_names, np.bincount(data.train.labels).tolist(), strict=True))}"
-        )
+        counts = np.bincount(data.train.labels).tolist()
+        print(f"training images per class: {dict(zip(data.class_names, counts, strict=True))}")
         result = run_all(opened)
     print(
         f"{result['architecture']}: test accuracy {result['test_accuracy']:.1%}, mean over classes "
