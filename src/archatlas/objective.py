@@ -35,7 +35,7 @@ class Objective:
     """The loss of a training, and how its batches are mixed.
 
     With a teacher (Hinton et al. 2015) it is `(1 - w) CE + w T^2 KL(teacher / T || student / T)`; the teacher sees the
-    same mixed images.
+    same mixed images. Images are mixed with others of their process, so mixing depends on the number of processes.
 
     Args:
         label_smoothing: Of the cross-entropy, 0 to 1.

@@ -9,10 +9,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from archatlas.data import Augmentation, DataConfig, load_data
-from archatlas.data.folder import inferred_resolution, parts_in_memory
-from archatlas.data.listing import Files
+from archatlas.data.listed import Names, inferred_resolution, parts_in_memory
 from archatlas.data.split import MemoryPixels
-from archatlas.data.streaming import FilePixels
+from archatlas.data.streaming import StreamedPixels
 from archatlas.errors import ConfigError, DataError
 
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "1", "LA")
@@ -72,7 +71,7 @@ def test_splits_share_no_file(tmp_path):
 def test_memory_and_streams_hold_the_same_images(tmp_path):
     memory = load_data(config(lay(tmp_path)))
     streamed = load_data(config(tmp_path, memory_gib=0))
-    assert isinstance(streamed.train.pixels, FilePixels)
+    assert isinstance(streamed.train.pixels, StreamedPixels)
     assert memory.digest == streamed.digest
     for part in ("train", "validation", "test"):
         left, right = (list(getattr(d, part).ordered(batch_size=8, device="cpu")) for d in (memory, streamed))
@@ -122,9 +121,9 @@ def test_random_crops_vary_from_epoch_to_epoch_but_ordered_images_do_not(tmp_pat
 
 def test_random_crops_need_a_stream(tmp_path):
     augmentation = Augmentation(crop_scale=0.2)
-    with pytest.raises(ConfigError, match=r"crop_scale 0\.2 needs a folder that is streamed"):
+    with pytest.raises(ConfigError, match=r"crop_scale 0\.2 needs images that are streamed"):
         load_data(config(lay(tmp_path), augmentation=augmentation))
-    with pytest.raises(ConfigError, match="needs a folder that is streamed"):
+    with pytest.raises(ConfigError, match="needs images that are streamed"):
         load_data(DataConfig(augmentation=augmentation))
 
 
@@ -236,10 +235,10 @@ def test_directories_without_use_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"No images in the class folders of .*one folder per class"):
         load_data(config(tmp_path))
     lay(tmp_path, classes=("cat",))
-    with pytest.raises(DataError, match="at least two class folders, got only 'cat'"):
+    with pytest.raises(DataError, match="at least two classes, got only 'cat'"):
         load_data(config(tmp_path))
     (tmp_path / "dog").mkdir()
-    with pytest.raises(DataError, match="No readable images in the class folders dog"):
+    with pytest.raises(DataError, match="No readable training images of the class dog"):
         load_data(config(tmp_path))
     Image.new("RGB", (9, 9)).save(tmp_path / "dog" / "1.png")
     with pytest.raises(DataError, match="Class 1 has 1 images; it needs at least 3"):
@@ -273,7 +272,7 @@ def test_resolution_is_inferred_of_a_folder(tmp_path):
 
 def test_memory_goes_to_validation_and_test_first():
     files = {"train": 80, "validation": 10, "test": 10}
-    parts = {part: Files(names=("x",) * n, labels=(0,) * n) for part, n in files.items()}
+    parts = {part: Names(names=("x",) * n, labels=(0,) * n) for part, n in files.items()}
     for images, expected in ((100, {"train", "validation", "test"}), (99, {"validation", "test"}), (9, set())):
         assert parts_in_memory(parts, image_bytes=2**20, memory_gib=images / 1024) == expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def run(config: ConfigArgument = None, run: RunOption = None) -> None:
 def init(
     space: Annotated[str, typer.Option(help="Built-in space, or your own .py or .yaml file.")] = "digits",
     data: Annotated[
-        str, typer.Option(help="digits, cifar10, fashion-mnist, or a directory of class folders.")
+        str, typer.Option(help="digits, cifar10, fashion-mnist, a directory of class folders, or module:function.")
     ] = "digits",
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("archatlas.yaml"),
 ) -> None:
@@ -48,12 +49,16 @@ def init(
     from archatlas.config import dump_config, parse_config
     from archatlas.files import write_text
     from archatlas.spaces.user import load_space
+    from archatlas.usercode import FUNCTION_PATTERN
 
     if output.exists():
         raise ConfigError(f"{output} exists already; name another file with --output.")
     load_space(space)
-    known = data in {"digits", "cifar10", "fashion-mnist"}
-    chosen = {"name": data} if known else {"name": "folder", "path": data}
+    chosen = {"name": "folder", "path": data}
+    if data in {"digits", "cifar10", "fashion-mnist"}:
+        chosen = {"name": data}
+    elif re.match(FUNCTION_PATTERN, data):
+        chosen = {"name": "dataset", "dataset": data, "path": "."}
     write_text(output, dump_config(parse_config({"space": space, "data": chosen}, source="the command line")))
     typer.echo(f"wrote {output}; next: archatlas run {output}")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from archatlas.data.base import Batch, ImageData, Split
 from archatlas.data.cifar10 import load_cifar10
 from archatlas.data.config import Augmentation, DataConfig
+from archatlas.data.dataset import load_dataset
 from archatlas.data.digits import load_digits
 from archatlas.data.fashion_mnist import load_fashion_mnist
 from archatlas.data.folder import load_folder
@@ -18,6 +19,7 @@ _LOADERS: dict[str, Callable[[DataConfig], ImageData]] = {
     "cifar10": load_cifar10,
     "fashion-mnist": load_fashion_mnist,
     "folder": load_folder,
+    "dataset": load_dataset,
 }
 
 

@@ -104,8 +104,8 @@ def refuse_crops(augmentation: Augmentation) -> None:
     """
     if augmentation.crop_scale < 1:
         raise ConfigError(
-            f"crop_scale {augmentation.crop_scale} needs a folder that is streamed, these images are kept in memory. "
-            "Use crop_padding, or for a folder set `memory_gib: 0`."
+            f"crop_scale {augmentation.crop_scale} needs images that are streamed, these are kept in memory. "
+            "Use crop_padding, or for your own images set `memory_gib: 0`."
         )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from archatlas.usercode import FUNCTION_PATTERN
 
 _RAND_AUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[\d.]+|mstd[\d.]+|mmax\d+|inc[01]|t(weights|3a|3aw)))*")
 
@@ -21,7 +23,7 @@ def _known_policy(text: str) -> str:
 
 
 RandAugmentWords = Annotated[str, AfterValidator(_known_policy)]
-DataName = Literal["digits", "cifar10", "fashion-mnist", "folder"]
+DataName = Literal["digits", "cifar10", "fashion-mnist", "folder", "dataset"]
 
 
 class Augmentation(BaseModel):
@@ -37,7 +39,7 @@ class Augmentation(BaseModel):
         default=1.0,
         gt=0,
         le=1,
-        description="Streamed folders only: smallest share of the image area that a random resized crop keeps; "
+        description="Streamed images only: smallest share of the image area that a random resized crop keeps; "
         "1 switches it off.",
     )
     rand_augment: RandAugmentWords | None = Field(
@@ -57,14 +59,25 @@ class DataConfig(BaseModel):
 
     name: DataName = Field(
         default="digits",
-        description="digits (embedded), cifar10, fashion-mnist, or folder (your own directory of class folders).",
+        description="digits (embedded), cifar10, fashion-mnist, folder (your own directory of class folders), or "
+        "dataset (your own torch Dataset).",
     )
-    path: Path = Field(default=Path("data"), description="Where the files lie, or are downloaded to.")
+    path: Path = Field(
+        default=Path("data"),
+        description="Where the files lie, or are downloaded to; for dataset: the folder of your module.",
+    )
+    dataset: str | None = Field(
+        default=None,
+        pattern=FUNCTION_PATTERN,
+        description="For dataset: your function as module:function. It returns a Dataset of (image, label), or several "
+        "as {train: ..., val: ..., test: ...}.",
+    )
+    arguments: dict[str, Any] = Field(default={}, description="For dataset: passed to your function by name.")
     download: bool = Field(default=False, description="Fetch missing files; without it nothing touches the network.")
     resolution: int | None = Field(
         default=None,
         ge=1,
-        description="Side of the square images in pixels; null keeps the native one (8, 32, 28; a folder: the median "
+        description="Side of the square images in pixels; null keeps the native one (8, 32, 28; your own: the median "
         "shorter side, rounded down to a multiple of 8, from 8 to 224).",
     )
     train_images: int | None = Field(default=None, ge=1, description="Training images; null takes all that are left.")
@@ -72,27 +85,27 @@ class DataConfig(BaseModel):
         default=None,
         ge=1,
         description="Validation images, which the search scores with; null: 300 (digits), 5,000 (cifar10, "
-        "fashion-mnist), 15 % (folder), or all of a folder's own val/.",
+        "fashion-mnist), 15 % (your own), or all of your own validation part.",
     )
     test_images: int | None = Field(
         default=None,
         ge=1,
-        description="Test images, used once at the end; null: the official test set, 300 (digits), or 15 % (folder).",
+        description="Test images, used once at the end; null: the official test set, 300 (digits), or 15 % (your own).",
     )
     seed: int = Field(default=0, ge=0, description="Seed of the split.")
-    workers: int = Field(default=2, ge=0, description="Processes that read and decode the images of a folder.")
+    workers: int = Field(default=2, ge=0, description="Processes that read and decode your own images.")
     memory_gib: float = Field(
         default=2.0,
         ge=0,
-        description="A folder whose decoded images fit is kept in memory, a larger one is read again every epoch.",
+        description="Your own images are kept in memory if they fit, otherwise read again every epoch.",
     )
     corrupt: Literal["skip", "refuse"] = Field(
-        default="refuse", description="What to do with unreadable files of a folder: leave them out, or stop."
+        default="refuse", description="What to do with your own images that cannot be read: leave them out, or stop."
     )
     augmentation: Augmentation | None = Field(
         default=None,
         description="null: the data set's own (digits: shift by 1; cifar10: shift by an eighth, flip; fashion-mnist: "
-        "shift by 2, flip; folder: random resized crop, or shift by an eighth when in memory, flip).",
+        "shift by 2, flip; your own: random resized crop, or shift by an eighth when in memory, flip).",
     )
 
     @field_validator("path")

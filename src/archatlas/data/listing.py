@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from archatlas.data.base import Indices, Labels, digest_of
+from archatlas.data.base import digest_of
+from archatlas.data.listed import Found, Names
 from archatlas.data.pictures import SUFFIXES, UnreadableError, is_grey, read_picture
 from archatlas.data.streaming import in_workers
 from archatlas.errors import DataError
@@ -25,44 +23,7 @@ _BATCH = 64
 _PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """Image files of one part: names relative to the directory, in order, and their class indices."""
-
-    names: tuple[str, ...]
-    labels: tuple[int, ...]
-
-    def take(self, rows: Indices) -> Files:
-        """Return some of the files."""
-        return Files(names=tuple(self.names[i] for i in rows), labels=tuple(self.labels[i] for i in rows))
-
-    def without(self, names: Sequence[str]) -> Files:
-        """Return all files but those named."""
-        unwanted = set(names)
-        return self.take(np.array([i for i, name in enumerate(self.names) if name not in unwanted], dtype=np.int64))
-
-    @property
-    def label_array(self) -> Labels:
-        """Class indices, `(N,)`."""
-        return np.array(self.labels, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What decoding a file showed.
-
-    Args:
-        grey: Whether all channels agree.
-        side: Shorter side in pixels.
-        error: Why it cannot be read; empty if it can.
-    """
-
-    grey: bool = True
-    side: int = 0
-    error: str = ""
-
-
-def list_files(root: Path) -> tuple[dict[str, Files], tuple[str, ...]]:
+def list_files(root: Path) -> tuple[dict[str, Names], tuple[str, ...]]:
     """List the images of `train/`, `val/` (or `valid/`, `validation/`) and `test/`, or all as `train`.
 
     Returns:
@@ -92,7 +53,7 @@ def _folders(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _files_of(root: Path, folder: Path, class_names: tuple[str, ...]) -> Files:
+def _files_of(root: Path, folder: Path, class_names: tuple[str, ...]) -> Names:
     if unknown := set(_folders(folder)) - set(class_names):
         raise DataError(
             f"{folder} has classes that training has not: {', '.join(sorted(unknown))}. Rename or add them."
@@ -103,7 +64,7 @@ def _files_of(root: Path, folder: Path, class_names: tuple[str, ...]) -> Files:
         for path in sorted((folder / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     ]
-    return Files(names=tuple(name for name, _ in pairs), labels=tuple(label for _, label in pairs))
+    return Names(names=tuple(name for name, _ in pairs), labels=tuple(label for _, label in pairs))
 
 
 def inspect_files(root: Path, names: Sequence[str], *, workers: int) -> dict[str, Found]:
@@ -111,7 +72,7 @@ def inspect_files(root: Path, names: Sequence[str], *, workers: int) -> dict[str
 
     Args:
         root: The directory.
-        names: Files relative to it.
+        names: Names relative to it.
         workers: Decoding processes.
 
     Returns:

@@ -33,12 +33,17 @@ def read_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
-            return _to_8_bits(ImageOps.exif_transpose(picture))
+            return to_8_bits(ImageOps.exif_transpose(picture))
     except Exception as error:  # a broken file raises whatever its decoder stumbles over
         raise UnreadableError(str(error) or type(error).__name__) from error
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
+def to_8_bits(picture: Image.Image) -> Image.Image:
+    """Return a picture of any mode with 8 bits per channel, `L` or `RGB`; see `read_picture`.
+
+    Raises:
+        UnreadableError: If it holds floats or more than 16 bits.
+    """
     if picture.mode in _GREY:
         return picture.convert("L")
     if picture.mode == "I" or picture.mode.startswith("I;16"):

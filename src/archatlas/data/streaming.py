@@ -1,4 +1,4 @@
-"""Reading image files in worker processes, always in the same order and with the same crops.
+"""Reading images in worker processes, always in the same order and with the same crops.
 
 Legend: `B` images of a batch, `C` channels, `R` resolution.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from archatlas.data.augmentation import Variation
 from archatlas.data.base import CROP, Indices, random_stream
-from archatlas.data.pictures import UnreadableError, centre_box, random_box, read_picture, square_pixels
+from archatlas.data.pictures import UnreadableError, centre_box, random_box, square_pixels
 from archatlas.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ReadPicture = Callable[[str], Image.Image]
+"""Reads an image by name as `L` or `RGB`; raises `UnreadableError`."""
 
 _BATCH = 64
 
@@ -56,9 +59,9 @@ def in_workers(function: Callable[[Item], Result], items: Sequence[Item], *, wor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ReadBatch:
-    """Reads some of a list of files; a function that worker processes can be given."""
+    """Reads some of a list of images; a function that worker processes can be given."""
 
-    root: Path
+    read: ReadPicture
     names: tuple[str, ...]
     resolution: int
     channels: int
@@ -69,16 +72,15 @@ class _ReadBatch:
         """Return pixels `(B, C, R, R)`, or why there are none: errors lose their shape between processes."""
         pixels = []
         for index in rows.tolist():
-            path = self.root / self.names[index]
             try:
-                pixels.append(self._read(path, index))
+                pixels.append(self._pixels(index))
             except UnreadableError as error:
-                return f"{path} can no longer be read: {error}. Restore it and run again."
+                return f"{self.names[index]} can no longer be read: {error}. Restore it and run again."
         images = torch.stack(pixels)
         return images if self.variation is None else self.variation(images, rows)
 
-    def _read(self, path: Path, index: int) -> torch.Tensor:
-        picture = read_picture(path)
+    def _pixels(self, index: int) -> torch.Tensor:
+        picture = self.read(self.names[index])
         if self.variation is None or self.crop_scale == 1:
             box = centre_box(*picture.size)
         else:
@@ -87,12 +89,12 @@ class _ReadBatch:
         return square_pixels(picture, box, resolution=self.resolution, channels=self.channels)
 
 
-class FilePixels:
-    """Images read from files each time they are asked for.
+class StreamedPixels:
+    """Images read each time they are asked for.
 
     Args:
-        root: Directory of the names.
-        names: File of each image, relative to `root`.
+        read: Reads an image by its name.
+        names: Name of each image.
         resolution: `R`; the shorter side is scaled to it and the centre cut out, or a random box.
         channels: `C`.
         crop_scale: Smallest share of the area that a random crop keeps; 1: always the centre.
@@ -102,7 +104,7 @@ class FilePixels:
     def __init__(
         self,
         *,
-        root: Path,
+        read: ReadPicture,
         names: Sequence[str],
         resolution: int,
         channels: int,
@@ -110,20 +112,20 @@ class FilePixels:
         workers: int,
     ) -> None:
         self._read_batch = _ReadBatch(
-            root=root, names=tuple(names), resolution=resolution, channels=channels, crop_scale=crop_scale
+            read=read, names=tuple(names), resolution=resolution, channels=channels, crop_scale=crop_scale
         )
         self._workers = workers
 
     @property
     def names(self) -> tuple[str, ...]:
-        """File of each image."""
+        """Name of each image."""
         return self._read_batch.names
 
     def read(self, batches: Iterable[Indices], variation: Variation | None) -> Iterator[torch.Tensor]:
         """Yield uint8 images `(B, C, R, R)`; see `Pixels.read`.
 
         Raises:
-            DataError: If a file has become unreadable.
+            DataError: If an image has become unreadable.
         """
         function = replace(self._read_batch, variation=variation)
         for result in in_workers(function, list(batches), workers=self._workers):
