@@ -318,10 +318,9 @@ class _Trainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a training has come: steps done and to do, one record per finished epoch."""
+    """How far a training has come: share of its steps, 0 to 1, and one record per finished epoch."""
 
-    step: int
-    total_steps: int
+    share: float
     history: list[Epoch]
 
 
@@ -330,7 +329,7 @@ def read_progress(directory: Path) -> Progress | None:
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         state = _read_checkpoint(directory / name)
         if state is not None:
-            return Progress(step=state["step"], total_steps=state["total_steps"], history=state["history"])
+            return Progress(share=state["step"] / state["total_steps"], history=state["history"])
     return None
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from archatlas.predictors.report import Agreement, Point
 from archatlas.predictors.targets import normal_scores
 from archatlas.records import Architecture, Architectures, Floats
-from archatlas.reporting.style import CHOSEN, GREY, MEASURED, PREDICTED, STAND_ALONE, categories, plain, shorten, style
+from archatlas.reporting.style import GREY, MEASURED, PREDICTED, STAND_ALONE, categories, plain, shorten, style
 from archatlas.spaces import SpaceGraph
 
 
@@ -84,7 +84,7 @@ def correlation_figure(rows: Sequence[Agreement], trivial: Sequence[str]) -> go.
     low = min(0.0, *(row.tau for row in rows)) - 0.08
     return style(
         figure,
-        x="Kendall's tau with held-out measured scores",
+        x="Kendall's tau",
         y="",
         height=110 + 34 * len(rows),
         yaxis=categories([shorten(name) for name in names], from_top=True),
@@ -105,7 +105,7 @@ def shares_figure(graph: SpaceGraph, shares: Sequence[Floats], chosen: Architect
     Args:
         graph: The space.
         shares: Per block `(O_i,)`.
-        chosen: Its operators get a star.
+        chosen: A network whose operators get a star.
     """
     most = max(graph.num_choices)
     cells = np.full((len(shares), most), np.nan)
@@ -114,6 +114,8 @@ def shares_figure(graph: SpaceGraph, shares: Sequence[Floats], chosen: Architect
     for i, share in enumerate(shares):
         cells[i, : len(share)] = share
         words[i, : len(share)] = [f"{value:.0%}" for value in share]
+        if chosen is not None:
+            words[i, chosen[i]] += " ★"
         hovers[i, : len(share)] = [plain(operator_name(graph, i, o)) for o in range(len(share))]
     figure = go.Figure(
         go.Heatmap(
@@ -130,25 +132,14 @@ def shares_figure(graph: SpaceGraph, shares: Sequence[Floats], chosen: Architect
             ygap=2,
         )
     )
-    if chosen is not None:
-        star = CHOSEN | {"size": 11}
-        figure.add_scatter(
-            x=[operator + 0.36 for operator in chosen],
-            y=list(range(len(chosen))),
-            mode="markers",
-            marker=star,
-            hoverinfo="skip",
-            name="operator of the chosen network",
-            showlegend=True,
-        )
     return style(
         figure,
         x="",
         y="block",
         height=130 + 28 * len(shares),
-        xaxis={**categories([shorten(name, 18) for name in column_names(graph)]), "side": "bottom", "tickangle": -35},
+        xaxis={**categories([shorten(name, 18) for name in column_names(graph)]), "tickangle": -35},
         yaxis=categories([str(i) for i in range(len(shares))], from_top=True),
-        margin_t=40,
+        margin_t=10,
     )
 
 

@@ -85,9 +85,8 @@ def map_figure(
         kept = drawn[np.unique(np.linspace(0, len(drawn) - 1, min(len(drawn), _MOST_SAMPLES)).astype(int))]
         thinned = Marks(costs=samples.costs[kept], scores=samples.scores[kept], names=[samples.names[i] for i in kept])
         marker = _ON_DENSITY | {"size": 5}
-        figure.add_scatter(
-            **_points(thinned), marker=marker, name=f"networks that were measured ({len(samples.costs):,})"
-        )
+        name = f"networks that were measured ({_shown(len(drawn), len(samples.costs))})"
+        figure.add_scatter(**_points(thinned), marker=marker, name=name)
     alive = [answer for answer in front if answer.score >= lowest]
     if alive:
         line = Marks(
@@ -117,7 +116,7 @@ def _cells(density: Density) -> tuple[Floats, Floats, Floats]:
     Of small spaces cells are so large that a cell is seen even where it holds one network.
     """
     counts = density.counts.astype(float)
-    cells = int(min(_MOST_CELLS, max(24, 2 * density.total**0.5)))
+    cells = int(min(_MOST_CELLS, max(24, 2 * counts.sum() ** 0.5)))
     axes = []
     for axis, bins in enumerate((density.cost, density.score)):
         held = np.flatnonzero(counts.sum(axis=1 - axis))
@@ -138,6 +137,10 @@ def _points(marks: Marks) -> dict[str, object]:
         "text": [plain(name) for name in marks.names],
         "hovertemplate": "%{text}<br>cost %{x:.4s}<br>score %{y:.3f}<extra></extra>",
     }
+
+
+def _shown(drawn: int, measured: int) -> str:
+    return f"{measured:,}" if drawn == measured else f"{drawn:,} of {measured:,}, the others below the map"
 
 
 def _ticks(most: float) -> list[float]:

@@ -121,15 +121,20 @@ def read_run(path: Path) -> RunFacts:
         done=done,
         events=_events(path / "events.jsonl"),
         graph=atlas.graph if atlas is not None else _graph(path / "space.json"),
-        supernet=read_progress(path / "supernet"),
+        supernet=_training(path / "supernet", "supernet.json", done="train" in done),
         evaluations=_evaluations(path, settings, data),
         finalists=searched["finalists"],
         shortlisted=frozenset(searched.get("shortlisted", ())),
         fit=load_report(path) if "fit" in done else None,
         atlas=atlas,
         trained=load_result(path / "network") if "retrain" in done else None,
-        retraining=read_progress(path / "network"),
+        retraining=_training(path / "network", "network.json", done="retrain" in done),
     )
+
+
+def _training(directory: Path, header: str, *, done: bool) -> Progress | None:
+    """Return how far a training is; of one that is done without reading its checkpoint, which may be large."""
+    return Progress(share=1.0, history=read_json(directory / header)["history"]) if done else read_progress(directory)
 
 
 def _text(path: Path) -> str:

@@ -91,7 +91,8 @@ def operators_section(facts: RunFacts) -> Section:
     which = f"{len(best):,} networks of the highest predicted order" + (" within the budgets" if limits else "")
     settled = [i for i, share in enumerate(shares) if share.max() >= 0.9]
     alt = f"Share of each operator in each block among the {which}. "
-    alt += f"{len(settled)} of {len(shares)} blocks take one operator in at least 90 % of them."
+    alt += f"{len(settled)} of {len(shares)} blocks take one operator in at least 90 % of them. "
+    alt += "A star marks the operators of the chosen network."
     rows = tuple(
         (
             f"block {i}",

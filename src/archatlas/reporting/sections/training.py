@@ -16,12 +16,14 @@ def training_section(facts: RunFacts) -> Section:
     if facts.supernet is None:
         gaps.append("The training of the super-network has left no checkpoint yet.")
     else:
-        pictures.append(_picture("supernet", "Super-network", facts.supernet, stand_alone=False))
+        epochs = facts.settings["supernet"]["epochs"]
+        pictures.append(_picture("supernet", "Super-network", facts.supernet, epochs, stand_alone=False))
     if facts.retraining is None:
         gaps.append("No network is trained on its own yet.")
     else:
         name = format_architecture(facts.trained.architecture) if facts.trained is not None else "the chosen network"
-        pictures.append(_picture("retraining", f"Stand-alone: {name}", facts.retraining, stand_alone=True))
+        epochs = facts.settings["retraining"]["epochs"]
+        pictures.append(_picture("retraining", f"Stand-alone: {name}", facts.retraining, epochs, stand_alone=True))
     missing = [continue_command(facts)] if gaps else []
     if facts.retraining is None and "search" in facts.done:
         missing.append(command("Train the chosen network only", "retrain", facts.path))
@@ -37,11 +39,9 @@ def training_section(facts: RunFacts) -> Section:
     )
 
 
-def _picture(name: str, title: str, progress: Progress, *, stand_alone: bool) -> Picture:
+def _picture(name: str, title: str, progress: Progress, epochs: int, *, stand_alone: bool) -> Picture:
     history = progress.history
-    per_epoch = progress.step / len(history) if history and progress.step == progress.total_steps else None
-    epochs = round(progress.total_steps / per_epoch) if per_epoch else _planned(progress)
-    state = "" if progress.step == progress.total_steps else f", stopped at step {progress.step:,}"
+    state = "" if progress.share == 1.0 else f", stopped after {progress.share:.0%} of its steps"
     alt = f"{title}: {len(history)} of {epochs} epochs{state}."
     if history:
         alt += f" The training loss went from {history[0]['loss']:.3f} to {history[-1]['loss']:.3f}."
@@ -63,9 +63,3 @@ def _picture(name: str, title: str, progress: Progress, *, stand_alone: bool) ->
         caption=alt,
         table=Table(caption=f"{title}, by epoch", header=header, rows=rows, folded=True),
     )
-
-
-def _planned(progress: Progress) -> int:
-    """Return about how many epochs a stopped training was to have."""
-    done = len(progress.history)
-    return round(progress.total_steps * done / progress.step) if done else 1

@@ -28,6 +28,8 @@
     Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => recolour(plot));
   };
   const recolour = (plot) => {
+    const scaled = plot.data.map((trace, i) => (trace.colorbar ? i : -1)).filter((i) => i >= 0);
+    if (scaled.length) Plotly.restyle(plot, { reversescale: dark.matches }, scaled); // few networks: near the ground
     const written = plot.data.map((trace, i) => (trace.texttemplate ? i : -1)).filter((i) => i >= 0);
     const style = getComputedStyle(document.documentElement);
     if (written.length) Plotly.restyle(plot, { "textfont.color": style.getPropertyValue("--ink").trim() }, written);
