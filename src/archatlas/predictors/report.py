@@ -70,7 +70,7 @@ class FitReport:
         num_fitted: Samples in the fit that was scored.
         num_held_out: Samples that it was scored on.
         rows: Each predictor's flexible score, its two-stage order, and the trivial scores.
-        points: Every sample under the chosen predictor; empty in reports of versions that did not keep them.
+        points: Every sample under the chosen predictor.
         rule: Direction and ties.
         caution: What the numbers do not mean.
     """
@@ -78,7 +78,7 @@ class FitReport:
     num_fitted: int
     num_held_out: int
     rows: tuple[Agreement, ...]
-    points: tuple[Point, ...] = ()
+    points: tuple[Point, ...]
     rule: str = TIE_RULE
     caution: str = NOT_THE_TRUTH
 

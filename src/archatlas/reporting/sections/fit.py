@@ -18,12 +18,6 @@ def agreement_section(facts: RunFacts) -> Section:
     title = "Measured against predicted"
     if facts.fit is None:
         return _missing(facts, "agreement", title)
-    if not facts.fit.points:
-        return Section(
-            name="agreement",
-            title=title,
-            missing="This fit was made by a version that did not keep its points; delete fit.json's stage to redo it.",
-        )
     fit = facts.fit
     alt = (
         f"Predicted against measured score of {len(fit.points):,} networks, {fit.num_held_out:,} of them held out. "
