@@ -149,7 +149,8 @@ class RunDirectory:
         if not record["done"] and self.leads:
             record |= {"done": True, "files": self._digests(outputs)}
             self._update(name, record)
-            self.log(f"{name}: done in {_span(record['seconds'])}")
+            if name in STAGES:
+                self.log(f"{name}: done in {_span(record['seconds'])}")
             self.event("stage done", stage=name, **record)
         self.share(None)
 
@@ -191,9 +192,9 @@ class RunDirectory:
         ]
 
     def _announce(self, name: str, record: dict[str, Any]) -> None:
-        if not self.leads:
+        if not self.leads or name not in STAGES:
             return
-        number = f"stage {STAGES.index(name) + 1} of {len(STAGES)}, {name}" if name in STAGES else name
+        number = f"stage {STAGES.index(name) + 1} of {len(STAGES)}, {name}"
         begun = f"continuing after {record['seconds']:.0f} s" if record["seconds"] else "begins"
         self.log(f"{number}: {'done before, in ' + _span(record['seconds']) if record['done'] else begun}")
 

@@ -42,6 +42,7 @@ def opened(browser: Browser, path: Path, *, width: int = 1280) -> Iterator[Page]
     context.close()
 
 
+INK = "getComputedStyle(document.querySelector('#supernet .xtick text')).fill"
 LUMINANCE = """(name) => {
   const probe = document.body.appendChild(document.createElement("i"));
   probe.style.color = `var(${name})`;
@@ -62,15 +63,12 @@ def check_width(page: Page, width: int) -> None:
 
 def check_scheme(page: Page) -> str:
     """Fail if figures have another ink than the page, or text too little contrast; return the ink."""
-    tick = page.query_selector("#supernet .xtick text")
-    assert tick is not None
-    ink = tick.evaluate("(element) => getComputedStyle(element).fill")
-    assert ink == page.evaluate("getComputedStyle(document.querySelector('figcaption')).color")
+    until(page, f"{INK} === getComputedStyle(document.querySelector('figcaption')).color")
     for ground in ("--ground", "--card"):
         for name in ("--ink", "--soft", "--link", "--measured", "--predicted", "--alone"):
             pair = sorted(page.evaluate(LUMINANCE, each) for each in (name, ground))
             assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (name, ground)
-    return str(ink)
+    return str(page.evaluate(INK))
 
 
 def test_on_a_desk(browser: Browser, finished: Path) -> None:
@@ -78,7 +76,6 @@ def test_on_a_desk(browser: Browser, finished: Path) -> None:
         check_width(page, 1280)
         light = check_scheme(page)
         page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(500)
         assert check_scheme(page) != light
         page.locator(".command button").first.click()
         until(page, "['Copied', 'Selected'].includes(document.querySelector('.command button').textContent)")
