@@ -173,7 +173,7 @@ def test_directories_without_a_run_and_damaged_files_get_one_message(
     shutil.copytree(finished, run)
     (run / "fit.json").write_text("{")
     (run / "report.html").unlink()
-    with pytest.raises(ArtifactMismatchError, match=r"fit.json is no JSON"):
+    with pytest.raises(ArtifactMismatchError, match=r"fit.json is damaged"):
         write_report(run)
     assert not (run / "report.html").exists()
     monkeypatch.setattr(sys, "argv", ["archatlas", "report", str(tmp_path)])
