@@ -85,7 +85,7 @@ def map_figure(
         kept = drawn[np.unique(np.linspace(0, len(drawn) - 1, min(len(drawn), _MOST_SAMPLES)).astype(int))]
         thinned = Marks(costs=samples.costs[kept], scores=samples.scores[kept], names=[samples.names[i] for i in kept])
         marker = _ON_DENSITY | {"size": 5}
-        name = f"networks that were measured ({_shown(len(drawn), len(samples.costs))})"
+        name = f"measured networks ({_shown(len(drawn), len(samples.costs))})"
         figure.add_scatter(**_points(thinned), marker=marker, name=name)
     alive = [answer for answer in front if answer.score >= lowest]
     if alive:
@@ -140,7 +140,7 @@ def _points(marks: Marks) -> dict[str, object]:
 
 
 def _shown(drawn: int, measured: int) -> str:
-    return f"{measured:,}" if drawn == measured else f"{drawn:,} of {measured:,}, the others below the map"
+    return f"{measured:,}" if drawn == measured else f"{drawn:,} of {measured:,} shown"
 
 
 def _ticks(most: float) -> list[float]:
