@@ -22,6 +22,11 @@ from archatlas.testing.tiny import tiny_space
 HOSTILE = '<img src=x onerror="window.broken=1">"\'&é'
 
 
+@pytest.fixture(scope="session")
+def hostile() -> str:
+    return HOSTILE
+
+
 class Ordered:
     """What `enumerate_space` tabulates, from window terms."""
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import HOSTILE
 from dash import no_update
 
 from archatlas.explorer import build_app, open_server
@@ -107,11 +106,11 @@ def test_a_network_is_shown_with_what_is_known(desk, run: Path):
     assert "not measured" in words(desk.network({"network": "222", "why": ""})[0])
 
 
-def test_the_application_starts_from_the_budgets_of_the_run_and_escapes_nothing_itself(explorer):
+def test_the_application_starts_from_the_budgets_of_the_run_and_escapes_nothing_itself(explorer, hostile):
     app = build_app(explorer)
     client = app.server.test_client()
     page = client.get("/").text
-    assert HOSTILE not in page
+    assert hostile not in page
     assert '<html lang="en">' in page
     layout = client.get("/_dash-layout").text
     position = 20_000 / explorer.quantities["macs"].scale
