@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from atlas import synthetic_scores
 
 from archatlas.atlas import FactoredAtlas, tabulate
 from archatlas.costs.macs import count_costs
@@ -27,6 +26,7 @@ from archatlas.explorer.desk import Desk
 from archatlas.predictors.window_gcn import WindowGCN
 from archatlas.spaces import chain_graph
 from archatlas.spaces.mobile import fairnas
+from atlas import synthetic_scores
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PAUSE_MS = 500

@@ -14,6 +14,7 @@ from archatlas.costs.macs import count_costs
 from archatlas.explorer import Explorer, Knowledge, load_knowledge
 from archatlas.files import write_json, write_text
 from archatlas.records import Evaluation, Prediction, TwoStageTerms, WindowTerms
+from archatlas.retraining import RetrainResult
 from archatlas.spaces import SpaceGraph, chain_graph
 from archatlas.store import EvaluationStore, Scope
 from archatlas.testing.atlas_oracle import BruteForce, brute_force, random_terms
@@ -75,8 +76,16 @@ def run(graph: SpaceGraph, order: TwoStageTerms, tmp_path_factory: pytest.TempPa
         store.add(scope, Evaluation(architecture=architecture, loss=1.0, accuracy=0.5 + number / 10, num_images=40))
     other = Scope(supernet="another", data="d", settings=config.evaluation.digest)
     store.add(other, Evaluation(architecture=(2, 2, 2), loss=1.0, accuracy=0.9, num_images=40))
-    trained = {"architecture": "111", "validation_accuracy": 0.8, "test_accuracy": 0.75, "test_loss": 0.5}
-    write_json(path / "network" / "network.json", trained | {"test_images": 20})
+    trained = RetrainResult(
+        architecture=(1, 1, 1),
+        validation_accuracy=0.8,
+        validation_balanced_accuracy=0.8,
+        test_accuracy=0.75,
+        test_balanced_accuracy=0.7,
+        test_loss=0.5,
+        test_images=20,
+    )
+    write_json(path / "network" / "network.json", dataclasses.asdict(trained) | {"architecture": "111"})
     return path
 
 

@@ -74,6 +74,6 @@ def test_the_page_is_used_by_keyboard_and_mouse(url: str, explorer: Explorer, tm
         assert page.evaluate("window.broken") is None
         assert page.locator("main img").count() == 0
         page.set_viewport_size({"width": 390, "height": 844})
-        page.wait_for_function("document.documentElement.scrollWidth <= 390")  # nothing is wider than a phone
+        page.wait_for_function("() => document.documentElement.scrollWidth <= 390")  # nothing is wider than a phone
         browser.close()
     assert complaints == []

@@ -102,7 +102,7 @@ def test_comparing_marks_differing_blocks_in_words(desk):
 def test_a_network_is_shown_with_what_is_known(desk, run: Path):
     text = words(desk.network({"network": "111", "why": "as typed"})[0])
     assert "accuracy 60.00%" in text
-    assert "test accuracy 75.00% on 20 images, trained from scratch" in text
+    assert "test accuracy 75.00% on 20 images, trained on its own" in text
     assert "not measured" in words(desk.network({"network": "222", "why": ""})[0])
 
 

@@ -89,7 +89,7 @@ class NetworkView:
         better: Share of the space that is predicted to be better.
         better_at: The same among networks of about the same cost, by cost.
         measured: One-shot score, if the super-network measured it.
-        stand_alone: Result of its training from scratch, if there was one.
+        stand_alone: Result of its training on its own, if there was one.
     """
 
     architecture: Architecture

@@ -48,7 +48,7 @@ def commands(knowledge: Knowledge, architecture: Architecture) -> list[Command]:
     found = []
     if knowledge.is_run:
         here = shlex.join(["archatlas", "retrain", str(knowledge.path), text])
-        found.append(Command(text=here, note=f"Trains {text} from scratch in this run.{_replaces(knowledge, text)}"))
+        found.append(Command(text=here, note=f"Trains {text} on its own, in this run.{_replaces(knowledge, text)}"))
     return found + (fresh_commands(architecture) if knowledge.config is not None else [])
 
 
@@ -58,7 +58,7 @@ def fresh_commands(architecture: Architecture) -> list[Command]:
     return [
         Command(
             text=f"archatlas retrain runs/{text} {text} --config {name}",
-            note=f"Trains {text} from scratch in a run of its own.",
+            note=f"Trains {text} on its own, in a new run.",
         ),
         Command(
             text=f"archatlas run {name} --run runs/{text}-search",

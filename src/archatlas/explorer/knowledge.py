@@ -28,7 +28,7 @@ class Knowledge:
             neither is known.
         is_run: Whether the directory is that of a run, so that `archatlas retrain` works on it.
         measured: One-shot scores of the run's super-network.
-        stand_alone: The network that the run trained from scratch, if it did.
+        stand_alone: The network that the run trained on its own, if it did.
     """
 
     path: Path

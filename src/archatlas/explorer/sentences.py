@@ -61,7 +61,7 @@ def measured(evaluation: Evaluation | None) -> str:
 
 
 def stand_alone(result: RetrainResult | None) -> str:
-    """Say what training from scratch gave."""
+    """Say what training on its own gave."""
     if result is None:
         return "not trained"
-    return f"test accuracy {result.test_accuracy:.2%} on {result.test_images:,} images, trained from scratch"
+    return f"test accuracy {result.test_accuracy:.2%} on {result.test_images:,} images, trained on its own"
