@@ -9,6 +9,7 @@ import sys
 import typer
 
 from archatlas.cli import atlas, export, predictors, report, run, space
+from archatlas.cli import atlas, explore, export, predictors, run
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -25,6 +26,7 @@ run.register(app)
 atlas.register(app)
 export.register(app)
 report.register(app)
+explore.register(app)
 bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")

@@ -149,12 +149,18 @@ def predict(
 def retrain(
     run: RunArgument,
     architecture: Annotated[str | None, typer.Argument(help="Such as 201120; none: the search's winner.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="YAML file of settings; none: those of the run.")
+    ] = None,
 ) -> None:
-    """Train a network as its recipe says and test it once. Example: `archatlas retrain runs/digits 201120`."""
+    """Train a network as its recipe says and test it once.
+
+    Examples: `archatlas retrain runs/digits 201120`, `archatlas retrain runs/mine 201120 --config my.yaml`.
+    """
     from archatlas import pipeline
     from archatlas.records import parse_architecture
 
-    with _opened(None, run) as opened:
+    with _opened(config, run) as opened:
         text = architecture or pipeline.search_stage(opened)["finalists"][0]["architecture"]
         chosen = parse_architecture(text)
         opened.space.validate(chosen)
