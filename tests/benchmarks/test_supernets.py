@@ -42,8 +42,8 @@ def test_scores_are_those_of_the_sub_networks_and_are_kept(tmp_path: Path) -> No
     assert (scores.digest, scores.sampler, scores.supernet_seed) == (digest, "uniform", 3)
     fabric = Fabric(accelerator="cpu", devices=1)
     alone = [measure(supernet.extract(tuple(row)), DATA.validation, fabric=fabric) for row in NETWORKS.tolist()]
-    np.testing.assert_allclose(scores.plain_losses, [loss for loss, _ in alone], rtol=1e-5)
-    np.testing.assert_allclose(scores.plain_accuracies, [accuracy for _, accuracy in alone])
+    np.testing.assert_allclose(scores.plain_losses, [each.loss for each in alone], rtol=1e-5)
+    np.testing.assert_allclose(scores.plain_accuracies, [each.accuracy for each in alone])
     assert not np.allclose(scores.losses, scores.plain_losses)
     again = score(tmp_path)
     np.testing.assert_array_equal(again.losses, scores.losses)

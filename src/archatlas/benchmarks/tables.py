@@ -100,6 +100,15 @@ def macro_runs(path: Path, task: Task) -> Floats:
     return np.array(runs, dtype=float).T
 
 
+def macro_with_one_shot(tables: Path) -> Task:
+    """Return NAS-Bench-Macro with the one-shot scores of the folder.
+
+    Raises:
+        DataError: If one of the two tables is missing or damaged.
+    """
+    return macro_one_shot(tables / MACRO_ONE_SHOT, macro_true(tables / MACRO))
+
+
 def macro_one_shot(path: Path, truth: Task) -> Task:
     """Return one-shot scores (minus the validation loss) of the networks of `macro_true`."""
     data = _arrays(path, "arch", "loss")

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, bench, export, run
+from archatlas.cli import atlas, bench, calibrate, export, run
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 run.register(app)
 atlas.register(app)
+calibrate.register(app)
 export.register(app)
 benchmarks = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.register(benchmarks)

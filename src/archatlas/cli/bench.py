@@ -144,9 +144,58 @@ def nb201(
     print_means(file.rows)
 
 
+def search(
+    json_out: JsonOption,
+    tables: TablesOption = Path("../shared/data"),
+    searchers: Annotated[str, typer.Option(help="random, evolution, tpe, gp, gcn; comma-separated.")] = (
+        "random,evolution,tpe,gp,gcn"
+    ),
+    samples: Annotated[int, typer.Option(min=20, help="One-shot scores that ours is given.")] = 800,
+    evaluations: Annotated[int, typer.Option(min=20, help="One-shot evaluations of each search by segments.")] = 400,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each searcher.")] = 10,
+    figure: Annotated[Path | None, typer.Option(help="HTML file for a drawing of the rows.")] = None,
+    quick: QuickOption = False,
+) -> None:
+    """Compare what searchers find per stand-alone training, and searches per one-shot evaluation.
+
+    Needs Optuna for tpe: pip install 'archatlas[bench]'. Example: `archatlas bench search --json search.json`.
+    """
+    from archatlas.benchmarks.rows import RowFile
+    from archatlas.benchmarks.search import bench_search
+    from archatlas.benchmarks.searchers import SEARCHERS
+    from archatlas.benchmarks.segment_rows import bench_segments, modes
+    from archatlas.benchmarks.tables import NB201_ONE_SHOT, macro_with_one_shot, one_shot_task
+    from archatlas.cli.console import TerminalConsole
+
+    names = [name.strip() for name in searchers.split(",") if name.strip() and not (quick and name == "gcn")]
+    if unknown := [name for name in names if name not in SEARCHERS]:
+        raise ConfigError(f"No searcher {', '.join(unknown)}; there are {', '.join(SEARCHERS)}.")
+    macro_task = macro_with_one_shot(tables)
+    tasks = [macro_task, one_shot_task(tables / NB201_ONE_SHOT, name="nb201_one_shot")]
+    file = RowFile(json_out)
+    with TerminalConsole().monitor("bench search", "run") as monitor:
+        bench_search(
+            tasks[:1] if quick else tasks,
+            file,
+            trainings=(5, 10, 20) if quick else (5, 10, 20, 50, 100),
+            seeds=1 if quick else seeds,
+            searchers=names,
+            samples=200 if quick else samples,
+            monitor=monitor,
+        )
+    compared = ["raw", "whole", "segments/keep=6/randomx2"] if quick else list(modes())
+    bench_segments(macro_task, (4, 4), file, evaluations=evaluations, seeds=1 if quick else seeds, names=compared)
+    print_means(file.rows)
+    if figure is not None:
+        from archatlas.files import write_text
+        from archatlas.reporting.benchmark_figures import search_figure
+
+        write_text(figure, search_figure(file.rows).to_html(include_plotlyjs="cdn"))
+
+
 def register(app: typer.Typer) -> None:
     """Add the benchmarks to the command line."""
-    for command in (predictors, macro, nb201):
+    for command in (predictors, macro, nb201, search):
         app.command()(command)
 
 
@@ -154,7 +203,7 @@ def print_means(rows: Sequence[dict[str, Any]]) -> None:
     """Print mean and spread over seeds and super-networks of each task, sampler, predictor, n and trainings."""
     import numpy as np
 
-    columns = ("tau", "tau_top_half", "tau_top10", "true_best", "true_top10_mean", "true_top100_mean", "fit_s", "mape")
+    columns = ("tau", "tau_top_half", "tau_top10", "true_best", "true_top10_mean", "true_top100_mean", "true_rank")
     keys = ("task", "predictor", "n", "trainings")
     typer.echo(
         " ".join([f"{'task':20} {'predictor':36} {'n':>4} {'trainings':>9}", *(f"{name:>16}" for name in columns)])
@@ -163,7 +212,7 @@ def print_means(rows: Sequence[dict[str, Any]]) -> None:
         same = [row for row in rows if tuple(row[name] for name in keys) == key]
         cells = []
         for name in columns:
-            values = np.array([row[name] for row in same], dtype=float)
+            values = np.array([row.get(name, np.nan) for row in same], dtype=float)
             cells.append(f"{values.mean():9.3f} ±{values.std():5.3f}" if np.isfinite(values).all() else " " * 16)
         typer.echo(" ".join([f"{key[0]:20} {key[1]:36} {key[2]:4d} {key[3]:9d}", *cells]))
 

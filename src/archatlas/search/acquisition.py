@@ -44,6 +44,15 @@ class AcquisitionConfig(BaseModel):
     )
 
 
+class CalibrationConfig(AcquisitionConfig):
+    """How `archatlas calibrate` labels networks."""
+
+    trainings: int = Field(default=50, ge=5, description="networks trained stand-alone")
+    epochs: int | None = Field(
+        default=None, ge=1, description="of each stand-alone training; null = a third of retraining.epochs"
+    )
+
+
 def acquire(
     base: WindowedPredictor,
     label: Label,
