@@ -152,7 +152,9 @@ def _trained(run: Run, architecture: Architecture, settings: RetrainingConfig, t
         )
     network = run.fabric.to_device(load_network(run.space, directory))
     measured = measure(network, run.data.validation, fabric=run.fabric)
-    return Evaluation(architecture=architecture, loss=measured.loss, accuracy=measured.accuracy, num_images=measured.num_images)
+    return Evaluation(
+        architecture=architecture, loss=measured.loss, accuracy=measured.accuracy, num_images=measured.num_images
+    )
 
 
 def _candidates(run: Run) -> Candidates:
