@@ -20,6 +20,7 @@ from archatlas.predictors import PredictorConfig
 from archatlas.records import Budget
 from archatlas.retraining import RetrainingConfig
 from archatlas.search import SearchConfig
+from archatlas.search.acquisition import CalibrationConfig
 from archatlas.spaces.user import BUILT_IN, parse_validation_error
 from archatlas.supernet import SuperNetConfig
 
@@ -62,6 +63,9 @@ class Config(BaseModel):
     retraining: RetrainingConfig = Field(
         default=RetrainingConfig(epochs=30, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
         description="training of the chosen network",
+    )
+    calibration: CalibrationConfig = Field(
+        default=CalibrationConfig(), description="stand-alone trainings that correct the fit (archatlas calibrate)"
     )
 
     @property

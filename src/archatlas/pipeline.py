@@ -18,8 +18,10 @@ from archatlas.predictors import build_predictor
 from archatlas.predictors.report import FitReport
 from archatlas.records import (
     Architecture,
+    Architectures,
     Candidate,
     Evaluation,
+    Floats,
     SearchResult,
     as_array,
     format_architecture,
@@ -112,6 +114,21 @@ def search_stage(run: Run) -> dict[str, Any]:
 def fit_stage(run: Run) -> FitReport:
     """Fit the predictor to the sub-networks scored so far; writes `predictor/`, `atlas/` and `fit.json`.
 
+    Raises:
+        DataError: If too few sub-networks are scored.
+    """
+    architectures, scores = fit_samples(run)
+    config, seed = run.config.predictor, run.config.seed
+    made_from = fingerprint(config.model_dump(), seed, architectures.tolist(), scores.tolist())
+    with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
+        if not done and run.fabric.is_global_zero:
+            fit_scores(run.graph, architectures, scores, config, seed=seed, directory=run.path)
+    return load_report(run.path)
+
+
+def fit_samples(run: Run) -> tuple[Architectures, Floats]:
+    """Return the sub-networks `(A, L)` that a fit is made of, and their scores `(A,)`, higher is better.
+
     Networks that the search measured for their predicted score alone are left out: chosen so, they bias a fit.
 
     Raises:
@@ -127,12 +144,7 @@ def fit_stage(run: Run) -> FitReport:
         )
     architectures = as_array([evaluation.architecture for evaluation in evaluations])
     scores = np.array([measured_score(evaluation) for evaluation in evaluations])
-    config, seed = run.config.predictor, run.config.seed
-    made_from = fingerprint(config.model_dump(), seed, architectures.tolist(), scores.tolist())
-    with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
-        if not done and run.fabric.is_global_zero:
-            fit_scores(run.graph, architectures, scores, config, seed=seed, directory=run.path)
-    return load_report(run.path)
+    return architectures, scores
 
 
 def retrain_stage(run: Run, architecture: Architecture) -> RetrainResult:

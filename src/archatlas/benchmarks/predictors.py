@@ -47,8 +47,8 @@ def bench_predictors(
                 yield from (_costs if task.is_cost else _true_labels)(task, predictors, n, seed)
                 continue
             for supernet in range(min(supernets, len(task.one_shot))):
-                yield from _raw(task, n, seed, supernet, order)
-                yield from _one_shot(task, predictors, n, seed, supernet)
+                yield from raw_rows(task, n, seed, supernet, order)
+                yield from one_shot_rows(task, predictors, n, seed, supernet)
 
 
 def sample(task: Task, n: int, seed: int) -> np.ndarray:
@@ -67,7 +67,8 @@ def _true_labels(task: Task, predictors: Sequence[Predictor], n: int, seed: int)
         yield score_row(task.name, predictor.name, predicted, task.truth[rest], n=n, seed=seed, fit_s=seconds)
 
 
-def _one_shot(task: Task, predictors: Sequence[Predictor], n: int, seed: int, supernet: int) -> Iterator[BenchRow]:
+def one_shot_rows(task: Task, predictors: Sequence[Predictor], n: int, seed: int, supernet: int) -> Iterator[BenchRow]:
+    """Yield the flexible score and the order of each predictor fitted to `n` scores of a super-network."""
     assert task.one_shot is not None
     rows, scores = sample(task, n, seed), task.one_shot[supernet]
     for predictor in predictors:
@@ -82,7 +83,7 @@ def _one_shot(task: Task, predictors: Sequence[Predictor], n: int, seed: int, su
             yield score_row(task.name, name, order, task.truth, n=n, seed=seed, supernet=supernet, fit_s=seconds)
 
 
-def _raw(task: Task, n: int, seed: int, supernet: int, config: OrderConfig) -> Iterator[BenchRow]:
+def raw_rows(task: Task, n: int, seed: int, supernet: int, config: OrderConfig) -> Iterator[BenchRow]:
     """Yield the rows of the raw scores of all networks, and of the raw score as the screen of a fit."""
     assert task.one_shot is not None
     started = time.perf_counter()

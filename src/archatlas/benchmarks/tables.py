@@ -16,7 +16,7 @@ import torch
 
 from archatlas.costs.macs import count, count_costs
 from archatlas.errors import DataError
-from archatlas.records import Architectures, CostTable, Floats, as_array, parse_architecture
+from archatlas.records import Architectures, CostTable, Floats, as_array, format_architecture, parse_architecture
 from archatlas.spaces import SpaceGraph, chain_graph
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
 from archatlas.spaces.nasbench201 import CELL_EDGES, CELL_OPERATORS, CELL_SHAPES, CELLS_PER_STAGE, cell_graph
@@ -93,6 +93,22 @@ def macro_true(path: Path) -> Task:
     )
 
 
+def macro_runs(path: Path, task: Task) -> Floats:
+    """Return the accuracy `(3, A)`, in percent, of the three runs that the truth of `macro_true` is the mean of."""
+    entries = json.loads(path.read_text())
+    runs = [entries[format_architecture(tuple(row))]["test_acc"] for row in task.architectures.tolist()]
+    return np.array(runs, dtype=float).T
+
+
+def macro_with_one_shot(tables: Path) -> Task:
+    """Return NAS-Bench-Macro with the one-shot scores of the folder.
+
+    Raises:
+        DataError: If one of the two tables is missing or damaged.
+    """
+    return macro_one_shot(tables / MACRO_ONE_SHOT, macro_true(tables / MACRO))
+
+
 def macro_one_shot(path: Path, truth: Task) -> Task:
     """Return one-shot scores (minus the validation loss) of the networks of `macro_true`."""
     data = _arrays(path, "arch", "loss")
@@ -138,6 +154,11 @@ def one_shot_task(path: Path, *, name: str | None = None) -> Task:
         one_shot=one_shot,
         sizes=(min(800, len(truth) // 2),),
     )
+
+
+def supernet_names(path: Path) -> list[str]:
+    """Return the names of the super-networks of a table of one-shot scores, in order."""
+    return [str(name) for name in _arrays(path, "supernet")["supernet"]]
 
 
 def fbnet_latency(path: Path) -> list[Task]:

@@ -10,6 +10,7 @@ import typer
 
 from archatlas.cli import atlas, export, predictors, report, run, space
 from archatlas.cli import atlas, explore, export, predictors, run
+from archatlas.cli import atlas, bench, calibrate, export, run
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 run.register(app)
 atlas.register(app)
+calibrate.register(app)
 export.register(app)
 report.register(app)
 explore.register(app)
@@ -31,6 +33,9 @@ bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_h
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")
 app.add_typer(space.app, name="space")
+benchmarks = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
+bench.register(benchmarks)
+app.add_typer(benchmarks, name="bench")
 
 
 def main() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from archatlas.errors import ArtifactMismatchError
 from archatlas.predictors.artifacts import Artifact, read_artifact
-from archatlas.predictors.base import FittedPredictor
+from archatlas.predictors.base import FittedPredictor, WindowedPredictor
 from archatlas.predictors.baselines import REGRESSORS, read_regressor
+from archatlas.predictors.calibration import BASE as ONE_SHOT
+from archatlas.predictors.calibration import KIND as CALIBRATED
+from archatlas.predictors.calibration import read_calibration
 from archatlas.predictors.global_gcn import KIND as GLOBAL_GCN
 from archatlas.predictors.global_gcn import read_global_gcn
 from archatlas.predictors.global_gp import KIND as GLOBAL_GP
@@ -38,6 +41,10 @@ def load(directory: Path, graph: SpaceGraph) -> FittedPredictor:
         ArtifactMismatchError: If it was fitted on another space, or by a version with other predictors.
     """
     artifact = read_artifact(directory, graph)
+    if artifact.kind == CALIBRATED:
+        base = load(directory / ONE_SHOT, graph)
+        assert isinstance(base, WindowedPredictor)
+        return read_calibration(artifact, base)
     if artifact.kind not in _READERS:
         raise ArtifactMismatchError(
             f"{directory} holds a predictor {artifact.kind!r}; this version knows {', '.join(_READERS)}."

@@ -12,7 +12,7 @@ from archatlas.errors import DataError
 from archatlas.predictors.baselines import Ridge
 from archatlas.predictors.order import OrderConfig
 
-TABLES = Path(os.environ.get("ARCHATLAS_TABLES", Path(__file__).parents[2] / "shared" / "data"))
+TABLES = Path(os.environ.get("ARCHATLAS_TABLES", Path(__file__).parents[3] / "shared" / "data"))
 
 
 @pytest.fixture
