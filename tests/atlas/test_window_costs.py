@@ -87,7 +87,8 @@ def test_every_search_meets_it_together_with_another(mode, share):
         Budget(cost=name, upper=float(np.quantile(known.graph.costs[name](rows), level)))
         for name, level in (("latency_ms", share), ("macs", 0.7))
     )
-    everything = SamplingConfig(round_size=300, floor=300, ceiling=300, design="uniform")
+    count = 2000 if mode == "whole" else 300
+    everything = SamplingConfig(round_size=count, floor=count, ceiling=count, design="uniform")
     config = SearchConfig(mode=mode, evaluations=150, sampling=everything, keep=10, shortlist=30)
     result = search(problem_of(known, budgets=budgets), config, segments=(2, 2, 2))
     for candidate in result.finalists:

@@ -57,7 +57,7 @@ def measure(
     whole: Annotated[
         int | None, typer.Option(min=20, help="Time this many whole networks and no operators; a fifth is held out.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each operator is timed.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How often everything is timed; the quickest counts.")] = 3,
     radius: RadiusOption = 0,
     seed: SeedOption = 0,
 ) -> None:

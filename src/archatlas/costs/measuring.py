@@ -1,14 +1,14 @@
 """Measuring a space: every distinct operator and input shape, stem and head, and whole random networks.
 
-All of it is one list of jobs in random order, parts several times: what slows the device for a while then falls on
-everything alike. Each time is on disk as soon as it is measured, and the same call continues where it was stopped.
+All of it is one list of jobs in random order, each several times: what slows the device for a while then falls on
+everything alike, and of the turns of a job the quickest counts, because other programs only ever slow a pass down. Each
+time is on disk as soon as it is measured, and the same call continues where it was stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Plan:
 
     Args:
         batch: Images in a pass.
-        repeats: How often each part is timed; the median counts.
+        repeats: Turns of each job.
         fitted: Number of whole networks that the model is fitted to.
         held_out: Number of whole networks that check it.
         parts: Whether stem, head and operators are timed; without them the model is learnt from networks alone.
@@ -93,7 +93,7 @@ def measure(
         ArtifactMismatchError: If the log belongs to another measurement.
     """
     jobs = [*_parts(space, plan.batch), *_networks(space, plan)] if plan.parts else list(_networks(space, plan))
-    turns = [(job, turn) for job in jobs for turn in range(1 if job.architecture else plan.repeats)]
+    turns = [(job, turn) for job in jobs for turn in range(plan.repeats)]
     order = np.random.default_rng(plan.seed).permutation(len(turns))
     done = _open(log, conditions_of(space, backend, plan.batch), plan)
     calls: dict[str, Call] = {}
@@ -167,30 +167,32 @@ def _build(space: ChainSpace, job: _Job) -> nn.Module:
 
 
 def _rows(job: _Job, done: dict[str, Timing], plan: Plan) -> Iterator[Measured]:
-    """Yield the rows of a job: medians over its turns."""
-    turns = [done[f"{job.key} {turn}"] for turn in range(1 if job.architecture else plan.repeats)]
+    """Yield the rows of a job: the quickest of its turns."""
+    best = min((done[f"{job.key} {turn}"] for turn in range(plan.repeats)), key=lambda timing: timing.median_ms)
     for part, block, operator in job.rows:
         yield Measured(
             part=part,
             block=block,
             operator=operator,
             architecture=job.architecture,
-            ms=statistics.median(timing.median_ms for timing in turns),
-            lower_ms=statistics.median(timing.lower_ms for timing in turns),
-            upper_ms=statistics.median(timing.upper_ms for timing in turns),
-            count=sum(timing.count for timing in turns),
+            ms=best.median_ms,
+            lower_ms=best.lower_ms,
+            upper_ms=best.upper_ms,
+            count=best.count,
         )
 
 
 def time_networks(
-    space: ChainSpace, backend: Backend, architectures: Sequence[str], *, batch: int
+    space: ChainSpace, backend: Backend, architectures: Sequence[str], *, batch: int, repeats: int = 3
 ) -> dict[str, Timing]:
-    """Time given whole networks, such as those that a query returned; by their text."""
+    """Time given whole networks as `measure` does, such as those that a query returned; by their text."""
     shape = (batch, space.in_channels, space.resolution, space.resolution)
-    return {
-        text: time_calls(backend.prepare(space.build(parse_architecture(text)), shape), clock=backend.clock)
-        for text in architectures
-    }
+    found: dict[str, Timing] = {}
+    for text in [*architectures] * repeats:
+        call = backend.prepare(space.build(parse_architecture(text)), shape)
+        timing = time_calls(call, clock=backend.clock)
+        found[text] = min(timing, found.get(text, timing), key=lambda timing: timing.median_ms)
+    return found
 
 
 def _open(log: Path, conditions: Conditions, plan: Plan) -> dict[str, Timing]:

@@ -77,7 +77,7 @@ def time_calls(
     clock: Clock,
     sample_ms: float = 1.0,
     least_samples: int = 30,
-    most_seconds: float = 1.0,
+    most_seconds: float = 0.5,
     precision: float = 0.01,
 ) -> Timing:
     """Time a call.
