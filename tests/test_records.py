@@ -14,6 +14,7 @@ from archatlas.records import (
     CostTable,
     Prediction,
     TwoStageTerms,
+    WindowCost,
     WindowTerms,
     as_array,
     format_architecture,
@@ -121,3 +122,30 @@ def test_an_infeasible_budget_names_what_is_attainable():
     assert isinstance(error, ValueError)
     assert (error.cost, error.upper, error.attainable) == ("macs", 1e6, 2_345_678.0)
     assert "macs <= 1,000,000; the smallest attainable macs is 2,345,678" in str(error)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2])
+@pytest.mark.parametrize("counts", [(3,), (2, 3), (3, 2, 4), (2, 3, 2, 3, 2)])
+def test_a_cost_over_windows_is_minimised_exactly(radius, counts):
+    rng = np.random.default_rng(radius)
+    shapes = [counts[max(0, i - radius) : i + radius + 1] for i in range(len(counts))]
+    terms = WindowTerms(radius=radius, terms=tuple(rng.normal(size=shape) for shape in shapes), offset=2.0)
+    cost = WindowCost(name="latency_ms", terms=terms)
+    everything = as_array(np.indices(counts).reshape(len(counts), -1).T)
+    values = cost(everything)
+    assert (cost.minimum, cost.maximum) == pytest.approx((values.min(), values.max()))
+    assert cost.of(tuple(everything[-1])) == values[-1]
+    for length in range(1, len(counts) + 1):
+        heads = as_array(np.indices(counts[:length]).reshape(length, -1).T)
+        cheapest = [values[(everything[:, :length] == head).all(axis=1)].min() for head in heads]
+        np.testing.assert_allclose(cost.prefix(length)(heads), cheapest)
+        assert cost.prefix(length).minimum == pytest.approx(cost.minimum)
+
+
+def test_a_table_is_a_cost_over_windows_of_one_block():
+    table = CostTable(name="macs", fixed=10.0, entries=(np.array([1.0, 2.0]), np.array([30.0, 20.0, 40.0])))
+    same = WindowCost(name="macs", terms=table.terms)
+    rows = as_array([(0, 0), (1, 2), (0, 1)])
+    np.testing.assert_array_equal(same(rows), table(rows))
+    assert (same.minimum, same.maximum) == (table.minimum, table.maximum)
+    assert same.prefix(1).of((1,)) == table.prefix(1).of((1,))

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from archatlas.costs.budgets import LatencyConfig
 from archatlas.data import DataConfig
 from archatlas.errors import ConfigError
 from archatlas.evaluation import EvaluationConfig
@@ -52,6 +53,7 @@ class Config(BaseModel):
     data: DataConfig = Field(default=DataConfig(), description="images")
     seed: int = Field(default=0, ge=0, description="of everything that is random, except how the data is split")
     budgets: dict[str, float] = Field(default={}, description="largest cost of the answer, such as macs: 300e6")
+    latency: LatencyConfig = Field(default=LatencyConfig(), description="milliseconds on a device, a cost of its own")
     hardware: HardwareConfig = Field(default=HardwareConfig(), description="devices, processes, precision")
     supernet: SuperNetConfig = Field(
         default=SuperNetConfig(epochs=40, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),

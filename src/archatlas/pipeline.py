@@ -55,6 +55,7 @@ def run_all(run: Run) -> dict[str, Any]:
         "data": run.data.name,
         "seed": run.config.seed,
         "budgets": run.config.budgets,
+        "latency": run.latency.facts if run.latency else None,
         **found["finalists"][0],
         "evaluations": found["evaluations"],
         "held_out": dataclasses.asdict(report.rows[0]),
@@ -102,7 +103,7 @@ def search_stage(run: Run) -> dict[str, Any]:
                 graph=run.graph,
                 measure=measuring(run),
                 predictor=build_predictor(run.config.predictor),
-                budgets=run.config.limits,
+                budgets=run.limits,
                 seed=run.config.seed,
                 log=run.console.log,
             )
@@ -119,7 +120,7 @@ def fit_stage(run: Run) -> FitReport:
     """
     architectures, scores = fit_samples(run)
     config, seed = run.config.predictor, run.config.seed
-    made_from = fingerprint(config.model_dump(), seed, architectures.tolist(), scores.tolist())
+    made_from = fingerprint(config.model_dump(), seed, run.costed_from, architectures.tolist(), scores.tolist())
     with run.directory.stage("fit", made_from, "predictor", "atlas", "fit.json") as done:
         if not done and run.fabric.is_global_zero:
             fit_scores(run.graph, architectures, scores, config, seed=seed, directory=run.path)

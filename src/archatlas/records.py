@@ -96,6 +96,35 @@ class Prediction:
         object.__setattr__(self, "std", frozen(self.std))
 
 
+class Cost(Protocol):
+    """What a network costs: a number for every architecture that can be minimised exactly."""
+
+    @property
+    def name(self) -> str:
+        """`macs`, `params` or `latency_ms`."""
+
+    @property
+    def terms(self) -> WindowTerms:
+        """The cost as a sum over windows; of radius 0 where it adds up over blocks."""
+
+    @property
+    def minimum(self) -> float:
+        """The cost of the cheapest architecture."""
+
+    @property
+    def maximum(self) -> float:
+        """The cost of the most expensive architecture."""
+
+    def __call__(self, architectures: Architectures) -> Floats:
+        """Return the cost `(A,)` of architectures `(A, L)`."""
+
+    def of(self, architecture: Architecture) -> float:
+        """Return the cost of one architecture."""
+
+    def prefix(self, length: int) -> Cost:
+        """Return the cost of the first `length` blocks; what follows counts with its cheapest operators."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostTable:
     """A cost that adds up over blocks: `fixed + sum_i entries[i][a_i]`.
@@ -119,6 +148,11 @@ class CostTable:
         for column, entry in zip(np.asarray(architectures).T, self.entries, strict=False):
             total += entry[column]
         return total
+
+    @property
+    def terms(self) -> WindowTerms:
+        """The table as window terms of radius 0; equal to the last digit."""
+        return WindowTerms(radius=0, terms=self.entries, offset=self.fixed)
 
     def of(self, architecture: Architecture) -> float:
         """Return the cost of one architecture."""
@@ -198,6 +232,67 @@ class WindowTerms:
                 index += column
             total += term.ravel().take(index)
         return total
+
+    def cheapest_rest(self, length: int) -> Floats:
+        """Return the smallest sum of all terms that reach beyond the first `length` blocks.
+
+        Variable elimination from the end of the chain. Of the first blocks, the last `2 K` decide.
+
+        Returns:
+            One axis per block from `max(0, length - 2 K)` to `length - 1`, in order; a scalar for length 0.
+        """
+        last = len(self.terms) - 1
+        rest = np.zeros(self.num_choices[max(0, last + 1 - self.radius) :])
+        for i in range(last, length - self.radius - 1, -1):  # blocks max(0, i - K) to min(last, i + K) are its axes
+            rest = self.terms[i] + rest if i >= 0 else rest
+            rest = rest.min(axis=-1) if i + self.radius <= last else rest
+        return np.asarray(rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WindowCost:
+    """A cost in which neighbouring blocks interact, such as a latency that was learnt from whole networks.
+
+    Args:
+        name: `latency_ms`, for one.
+        terms: The cost as a sum over windows.
+    """
+
+    name: str
+    terms: WindowTerms
+
+    def __call__(self, architectures: Architectures) -> Floats:
+        """Return the cost `(A,)` of architectures `(A, L)`."""
+        return self.terms(architectures)
+
+    def of(self, architecture: Architecture) -> float:
+        """Return the cost of one architecture."""
+        return float(self(as_array([architecture]))[0])
+
+    @property
+    def minimum(self) -> float:
+        """The cost of the cheapest architecture."""
+        return self.terms.offset + float(self.terms.cheapest_rest(0))
+
+    @property
+    def maximum(self) -> float:
+        """The cost of the most expensive architecture."""
+        negative = WindowTerms(radius=self.terms.radius, terms=tuple(-term for term in self.terms.terms))
+        return self.terms.offset - float(negative.cheapest_rest(0))
+
+    def prefix(self, length: int) -> WindowCost:
+        """Return the cost of the first `length` blocks; what follows counts with its cheapest operators."""
+        if length == len(self.terms.terms):
+            return self
+        counts, radius = self.terms.num_choices[:length], self.terms.radius
+        rest = self.terms.cheapest_rest(length)
+        first = max(0, length - radius)  # the first block whose window reaches beyond the prefix
+        terms = [*self.terms.terms[:first]]
+        for i in range(first, length):
+            window = np.zeros(counts[max(0, i - radius) : i + radius + 1])
+            terms.append(rest + window if i == first else window)
+        offset = self.terms.offset + (float(rest) if rest.ndim == 0 else 0.0)
+        return WindowCost(name=self.name, terms=WindowTerms(radius=radius, terms=tuple(terms), offset=offset))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

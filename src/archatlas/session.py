@@ -19,12 +19,14 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from archatlas.atlas.storage import graph_facts
 from archatlas.config import Config, HardwareConfig, dump_config
+from archatlas.costs.budgets import record_table
+from archatlas.costs.latency import LATENCY, LatencyTable
 from archatlas.costs.macs import count_costs
 from archatlas.data import ImageData, load_data
 from archatlas.errors import ConfigError
 from archatlas.evaluation import Evaluator, scope_of
 from archatlas.files import write_json
-from archatlas.records import Architecture, Architectures, Evaluation, Monitor
+from archatlas.records import Architecture, Architectures, Budget, Cost, Evaluation, Monitor
 from archatlas.run_directory import RunDirectory, fingerprint
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
 from archatlas.spaces.user import load_space
@@ -51,6 +53,7 @@ class Run:
     space: ChainSpace
     data: ImageData
     graph: SpaceGraph
+    latency: LatencyTable | None
     fabric: Fabric
     directory: RunDirectory
     console: Console
@@ -59,6 +62,16 @@ class Run:
     def path(self) -> Path:
         """The run directory."""
         return self.directory.path
+
+    @property
+    def limits(self) -> tuple[Budget, ...]:
+        """The budgets of a search: latency is cut by the table's margin, so that it holds when measured again."""
+        return self.config.latency.tightened(self.config.limits, self.latency)
+
+    @property
+    def costed_from(self) -> str:
+        """Fingerprint of the costs that were measured; empty where none were."""
+        return fingerprint(self.latency.digest_parts) if self.latency else ""
 
     @property
     def trained_from(self) -> str:
@@ -77,8 +90,9 @@ class Run:
     def searched_from(self) -> str:
         """Fingerprint of all that the search result depends on."""
         config = self.config
+        costs = [config.budgets, self.costed_from, [budget.upper for budget in self.limits]]
         parts = [part.model_dump() for part in (config.predictor, config.search)]
-        return fingerprint(self.trained_from, config.evaluation.digest, parts, config.budgets, config.seed)
+        return fingerprint(self.trained_from, config.evaluation.digest, parts, costs, config.seed)
 
 
 @contextmanager
@@ -97,10 +111,15 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
     for name in data.skipped:
         console.log(f"left out, cannot be read: {name}")
     space = space.for_task(in_channels=data.channels, num_classes=data.num_classes, resolution=data.resolution)
-    costs = count_costs(space)
+    costs: dict[str, Cost] = dict(count_costs(space))
+    latency = config.latency.load(space)
+    if latency is not None:
+        costs[LATENCY] = latency.cost
     for cost in config.budgets:
         if cost not in costs:
-            raise ConfigError(f"budgets names the cost {cost!r}; {space.name} has {', '.join(costs)}.")
+            raise ConfigError(
+                f"budgets names the cost {cost!r}; this run has {', '.join(costs)}." + _HINT.get(cost, "")
+            )
     graph = chain_graph(space, costs)
     run_directory = RunDirectory(path, console.log, leads=fabric.is_global_zero, share=fabric.broadcast)
     with run_directory.owned() as directory:
@@ -108,10 +127,37 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
         if directory.leads:
             write_json(path / "data.json", data.summary())
             write_json(path / "space.json", {"digest": graph.digest, "graph": graph_facts(graph)})
+        if latency is not None:
+            _announce(directory, latency, config)
         directory.event("opened", space=space.digest, data=data.digest, **surroundings(fabric))
         yield Run(
-            config=config, space=space, data=data, graph=graph, fabric=fabric, directory=directory, console=console
+            config=config,
+            space=space,
+            data=data,
+            graph=graph,
+            latency=latency,
+            fabric=fabric,
+            directory=directory,
+            console=console,
         )
+
+
+_HINT = {LATENCY: " Measure it with archatlas latency measure, and name the table: latency.table."}
+
+
+def _announce(directory: RunDirectory, latency: LatencyTable, config: Config) -> None:
+    """Record which latency table the run uses, and say how far it can be trusted."""
+    if not directory.leads:
+        return
+    record_table(directory.path, latency)
+    directory.event("latency table", **latency.facts)
+    if latency.warning:
+        directory.log(f"warning: {latency.warning}")
+    for asked, cut in zip(config.limits, config.latency.tightened(config.limits, latency), strict=True):
+        if cut.upper < asked.upper:
+            directory.log(
+                f"{asked.cost} <= {asked.upper:g} is searched as <= {cut.upper:.4g}: the margin of the latency table"
+            )
 
 
 def launch(hardware: HardwareConfig) -> Fabric:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from archatlas.benchmarks.tables import plain_graph
 from archatlas.costs.macs import count_costs
 from archatlas.errors import ConfigError
+from archatlas.predictors.baselines import Ridge
 from archatlas.predictors.effects import add, capacity, fit_effects, one_hot, prior_covariance, soften, widen
 from archatlas.predictors.encoding import encode
 from archatlas.predictors.evidence import regress
@@ -19,7 +21,7 @@ from archatlas.predictors.network import WindowNetwork
 from archatlas.predictors.tabulate import tabulate
 from archatlas.predictors.window_gcn import WindowGCN, WindowGCNConfig
 from archatlas.predictors.window_gp import posterior_terms
-from archatlas.records import Architectures, WindowTerms
+from archatlas.records import Architectures, WindowTerms, as_array
 from archatlas.spaces import SpaceGraph, chain_graph
 from archatlas.spaces.digits import digits
 
@@ -139,7 +141,39 @@ def test_an_additive_cost_is_learnt_in_its_own_unit() -> None:
     costs = 5.0 + every(graph) @ np.array([1.0, 2.0, 0.5, 3.0])
     rows = np.random.default_rng(0).permutation(48)[:24]
     learnt = learn_cost(graph, every(graph)[rows], costs[rows], seed=0)
-    np.testing.assert_allclose(learnt(every(graph)), costs, rtol=0.03)
+    assert learnt.radius == 0
+    np.testing.assert_allclose(learnt(every(graph)), costs, rtol=1e-2)
+
+
+def test_a_cost_is_learnt_from_fewer_networks_than_it_has_entries() -> None:
+    graph = plain_graph("long", (5,) * 12, tuple(np.repeat([0, 1, 2], 4).tolist()))
+    profile, amplitude = np.array([0.0, 0.3, 1.0, 1.2, 3.0]), np.repeat([1.0, 3.0, 0.5], 4)
+    rng = np.random.default_rng(0)
+    rows = as_array(rng.integers(0, 5, (400, 12)))
+    costs = 4.0 + (profile[rows] * amplitude).sum(axis=1)
+    noisy = costs[:40] * np.exp(0.01 * rng.normal(size=40))
+    noisy[::10] *= 1.6  # interrupted
+    learnt = learn_cost(graph, rows[:40], noisy, seed=0)
+    ridge = Ridge.fit_values(graph, rows[:40], noisy)
+    errors = [np.abs(terms(rows[40:]) / costs[40:] - 1).mean() for terms in (learnt, ridge)]
+    assert errors[0] < min(0.03, 0.5 * errors[1])
+
+
+def test_neighbours_interact_where_asked() -> None:
+    graph = plain_graph("pairs", (3,) * 5, (0,) * 5)
+    rng = np.random.default_rng(0)
+    single, pair = rng.normal(size=3), rng.normal(size=(3, 3))
+    everything = every(graph)
+    costs = 20 + single[everything].sum(axis=1) + 2 * pair[everything[:, :-1], everything[:, 1:]].sum(axis=1)
+    rows = rng.permutation(243)[:150]
+    rest = np.setdiff1d(np.arange(243), rows)
+
+    def error(radius: int) -> float:
+        learnt = learn_cost(graph, everything[rows], costs[rows], seed=0, radius=radius)
+        assert learnt.radius == radius
+        return float(np.abs(learnt(everything[rest]) - costs[rest]).mean() / costs.std())
+
+    assert error(1) < 0.5 * error(0)
 
 
 def test_regression_recovers_weights_and_noise() -> None:

@@ -42,7 +42,6 @@ from archatlas.records import (
     Architectures,
     Budget,
     Certificate,
-    CostTable,
     Floats,
     TwoStageTerms,
     WindowTerms,
@@ -353,17 +352,9 @@ def _hamming(graph: SpaceGraph, architecture: Sequence[int]) -> WindowTerms:
     return WindowTerms(radius=0, terms=terms)
 
 
-def tabulate(
-    graph: SpaceGraph, terms: TwoStageTerms, window_costs: Mapping[str, WindowTerms] | None = None
-) -> FactoredAtlas:
-    """Return the atlas of a fitted order.
-
-    Args:
-        graph: The chain that the order was fitted on; its additive costs become costs of the atlas.
-        terms: The order.
-        window_costs: Further costs, such as a learned latency; they replace additive ones of the same name.
-    """
-    costs = {name: additive(table) for name, table in graph.costs.items()} | dict(window_costs or {})
+def tabulate(graph: SpaceGraph, terms: TwoStageTerms) -> FactoredAtlas:
+    """Return the atlas of an order that was fitted on a chain; the costs of the graph become costs of the atlas."""
+    costs = {name: cost.terms for name, cost in graph.costs.items()}
     return FactoredAtlas(graph=graph, order=terms, cost_terms=costs)
 
 
@@ -382,8 +373,3 @@ def load_factored(directory: Path, header: Mapping[str, Any]) -> FactoredAtlas:
         raise ArtifactMismatchError(f"{directory} is damaged ({error!r}); build the atlas again.") from None
     costs = {name.removeprefix("cost:"): terms for name, terms in named.items()}
     return FactoredAtlas(graph=graph, order=order, cost_terms=costs)
-
-
-def additive(table: CostTable) -> WindowTerms:
-    """Return a cost table as window terms of radius 0; equal to the last digit."""
-    return WindowTerms(radius=0, terms=table.entries, offset=table.fixed)

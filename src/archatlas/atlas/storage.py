@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from archatlas.errors import ArtifactMismatchError
 from archatlas.files import atomic_path, read_json, write_json
-from archatlas.records import CostTable, Floats, WindowTerms
+from archatlas.records import Cost, CostTable, Floats, WindowCost, WindowTerms
 from archatlas.spaces import SpaceGraph
 
 FORMAT_VERSION = 1
@@ -69,10 +69,7 @@ def read_graph(header: Mapping[str, Any], path: Path) -> SpaceGraph:
             attribute_names=tuple(facts["attribute_names"]),
             attributes=tuple(np.array(rows, dtype=float) for rows in facts["attributes"]),
             no_ops=tuple(tuple(bool(flag) for flag in flags) for flags in facts["no_ops"]),
-            costs={
-                name: CostTable(name=name, fixed=table["fixed"], entries=tuple(map(np.array, table["entries"])))
-                for name, table in facts["costs"].items()
-            },
+            costs={name: _read_cost(name, described) for name, described in facts["costs"].items()},
             operator_names=tuple(map(tuple, facts["operator_names"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -80,6 +77,14 @@ def read_graph(header: Mapping[str, Any], path: Path) -> SpaceGraph:
     if graph.digest != header.get("digest"):
         raise ArtifactMismatchError(f"{path} is damaged: its digest does not fit its graph; build the atlas again.")
     return graph
+
+
+def _read_cost(name: str, described: Mapping[str, Any]) -> Cost:
+    entries = tuple(np.array(entry, dtype=float) for entry in described["entries"])
+    fixed, radius = float(described["fixed"]), int(described.get("radius", 0))
+    if radius == 0:
+        return CostTable(name=name, fixed=fixed, entries=entries)
+    return WindowCost(name=name, terms=WindowTerms(radius=radius, terms=entries, offset=fixed))
 
 
 def graph_facts(graph: SpaceGraph) -> dict[str, Any]:
@@ -93,8 +98,12 @@ def graph_facts(graph: SpaceGraph) -> dict[str, Any]:
         "attributes": [rows.tolist() for rows in graph.attributes],
         "no_ops": graph.no_ops,
         "costs": {
-            name: {"fixed": table.fixed, "entries": [entry.tolist() for entry in table.entries]}
-            for name, table in graph.costs.items()
+            name: {
+                "radius": cost.terms.radius,
+                "fixed": cost.terms.offset,
+                "entries": [term.tolist() for term in cost.terms.terms],
+            }
+            for name, cost in graph.costs.items()
         },
         "operator_names": graph.operator_names,
     }

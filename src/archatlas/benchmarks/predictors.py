@@ -124,11 +124,11 @@ def _costs(task: Task, predictors: Sequence[Predictor], n: int, seed: int) -> It
     rows = sample(task, n, seed)
     rest = np.setdiff1d(np.arange(len(task.truth)), rows)
     samples, values = task.architectures[rows], task.truth[rows]
-    for name in ("window_gcn", "ridge"):
+    for name in ("learnt_cost", "ridge"):
         started = time.perf_counter()
         terms = (
             learn_cost(task.graph, samples, values, seed=seed)
-            if name == "window_gcn"
+            if name == "learnt_cost"
             else Ridge.fit_values(task.graph, samples, values)
         )
         seconds = time.perf_counter() - started

@@ -26,7 +26,7 @@ MACRO_ONE_SHOT = "macro_cifar10_one_shot.npz"
 NB201_ONE_SHOT = "nb201_cifar10_one_shot.npz"
 FBNET = "help_fbnet_latency.npz"
 FBNET_STAGES = (0, *[1] * 4, *[2] * 4, *[3] * 4, *[4] * 4, *[5] * 4, 6)
-FBNET_DEVICES = ("pixel3", "gold_6226", "1080ti_1", "silver_4114", "pixel2")
+FBNET_DEVICES = ("pixel3", "gold_6226", "1080ti_1", "silver_4114", "pixel2", "titan_rtx_64", "samsung_a50")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

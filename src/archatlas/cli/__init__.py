@@ -8,9 +8,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, export, predictors, report, run, space
-from archatlas.cli import atlas, explore, export, predictors, run
-from archatlas.cli import atlas, bench, calibrate, export, run
+from archatlas.cli import atlas, bench, calibrate, explore, export, latency, report, run, space
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -29,9 +27,7 @@ calibrate.register(app)
 export.register(app)
 report.register(app)
 explore.register(app)
-bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
-bench.command("predictors")(predictors.bench_predictors_command)
-app.add_typer(bench, name="bench")
+latency.register(app)
 app.add_typer(space.app, name="space")
 benchmarks = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.register(benchmarks)

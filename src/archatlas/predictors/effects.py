@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from archatlas.records import Architectures, CostTable, Floats, WindowTerms
+from archatlas.records import Architectures, Cost, Floats, WindowTerms
 from archatlas.spaces import SpaceGraph
 
 
@@ -85,10 +85,10 @@ def capacity(graph: SpaceGraph) -> WindowTerms:
     return WindowTerms(radius=0, terms=tuple(entry / max(spread, 1e-12) for entry in scaled))
 
 
-def _roots(graph: SpaceGraph, table: CostTable | None) -> list[Floats]:
+def _roots(graph: SpaceGraph, table: Cost | None) -> list[Floats]:
     if table is None:
         return [np.zeros(count) for count in graph.num_choices]
-    return [np.sqrt(entry) for entry in table.entries]
+    return [np.sqrt(entry) for entry in table.terms.terms]
 
 
 def add(*parts: tuple[float, WindowTerms]) -> WindowTerms:

@@ -73,5 +73,6 @@ def encode(graph: SpaceGraph, *, as_chain: bool = False) -> Encoding:
 
 
 def _known(graph: SpaceGraph, node: int) -> Floats:
-    costs = [np.log1p(table.entries[node])[:, None] for table in graph.costs.values()]
+    known = [graph.costs[name] for name in ("macs", "params") if name in graph.costs]  # not what a device measured
+    costs = [np.log1p(cost.terms.terms[node])[:, None] for cost in known]
     return np.concatenate([graph.attributes[node], *costs], axis=1)

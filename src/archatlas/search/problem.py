@@ -77,13 +77,15 @@ class Problem:
 
     def costs(self, architecture: Architecture) -> dict[str, float]:
         """Return every cost of one architecture."""
-        return {name: table.of(architecture) for name, table in self.graph.costs.items()}
+        canonical = self.graph.canonical(as_array([architecture]))
+        return {name: float(cost(canonical)[0]) for name, cost in self.graph.costs.items()}
 
     def feasible(self, architectures: Architectures) -> np.ndarray:
         """Tell for each of `(A, L)` whether it meets all budgets."""
+        canonical = self.graph.canonical(architectures)
         result = np.ones(len(architectures), dtype=bool)
         for budget in self.budgets:
-            result &= self.graph.costs[budget.cost](architectures) <= budget.upper
+            result &= self.graph.costs[budget.cost](canonical) <= budget.upper
         return result
 
 

@@ -145,10 +145,10 @@ class _Segment:
         """Return budgets cut down to what this prefix may spend if all blocks spend alike."""
         shares = []
         for budget in self.problem.budgets:
-            table = self.problem.graph.costs[budget.cost]
-            ranges = [float(entry.max() - entry.min()) for entry in table.entries]
-            part = sum(ranges[: self.end]) / max(sum(ranges), 1e-300)
-            shares.append(Budget(cost=budget.cost, upper=table.minimum + part * (budget.upper - table.minimum)))
+            cost = self.problem.graph.costs[budget.cost]
+            spread = self.problem.graph.prefix(self.end).costs[budget.cost].maximum - cost.minimum
+            part = spread / max(cost.maximum - cost.minimum, 1e-300)
+            shares.append(Budget(cost=budget.cost, upper=cost.minimum + part * (budget.upper - cost.minimum)))
         return shares
 
     def kept(self, shortlist: list[Scored]) -> tuple[list[Architecture], Architectures]:

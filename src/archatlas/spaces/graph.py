@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archatlas.records import Architectures, CostTable, Floats, frozen
+from archatlas.records import Architectures, Cost, Floats, frozen
 from archatlas.spaces.base import ChainSpace, move_no_ops_back
 
 
@@ -28,7 +28,7 @@ class SpaceGraph:
         attribute_names: `F` names.
         attributes: Per node `(O_i, F)`: what is known of each operator there.
         no_ops: Per node `(O_i,)`: which operators do nothing.
-        costs: Additive costs by name; `macs` and `params` at least where they are known.
+        costs: By name; `macs` and `params`, which are additive, at least where they are known.
         operator_names: Per node `O_i` names to show; empty where none are known.
     """
 
@@ -39,7 +39,7 @@ class SpaceGraph:
     attribute_names: tuple[str, ...]
     attributes: tuple[Floats, ...]
     no_ops: tuple[tuple[bool, ...], ...]
-    costs: Mapping[str, CostTable]
+    costs: Mapping[str, Cost]
     operator_names: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class SpaceGraph:
         )
 
 
-def chain_graph(space: ChainSpace, costs: Mapping[str, CostTable]) -> SpaceGraph:
+def chain_graph(space: ChainSpace, costs: Mapping[str, Cost]) -> SpaceGraph:
     """Return the graph of a chain space.
 
     The attributes of an operator at a block are its own (kernel, expansion, ...), then input and output channels,
