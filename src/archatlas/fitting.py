@@ -12,7 +12,7 @@ from archatlas.costs.macs import count_costs
 from archatlas.files import read_header, write_json
 from archatlas.predictors import PredictorConfig, WindowedPredictor, build_predictor
 from archatlas.predictors.baselines import Ridge
-from archatlas.predictors.report import Agreement, FitReport, fit_report
+from archatlas.predictors.report import Agreement, FitReport, Point, fit_report
 from archatlas.predictors.table import read_scores
 from archatlas.records import Architectures, Floats
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
@@ -60,4 +60,5 @@ def load_report(directory: Path) -> FitReport:
     names = [field.name for field in dataclasses.fields(FitReport)]
     described = read_header(directory / REPORT, FORMAT, names)
     rows = tuple(Agreement(**row) for row in described["rows"])
-    return FitReport(**{name: described[name] for name in names} | {"rows": rows})
+    points = tuple(Point(**point) for point in described["points"])
+    return FitReport(**{name: described[name] for name in names} | {"rows": rows, "points": points})

@@ -25,6 +25,7 @@ from archatlas.records import (
     format_architecture,
     parse_architecture,
 )
+from archatlas.reporting.html import write_report
 from archatlas.retraining import RetrainResult, load_result, retrain
 from archatlas.run_directory import fingerprint
 from archatlas.search import Problem, search
@@ -63,6 +64,7 @@ def run_all(run: Run) -> dict[str, Any]:
     }
     if run.fabric.is_global_zero:
         write_json(run.path / "result.json", result)
+        write_report(run.path)
     return result
 
 

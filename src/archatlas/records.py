@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from archatlas.errors import InvalidArchitectureError
 
+STAGES = ("train", "search", "fit", "retrain")
+"""The stages of a run, in order."""
+
 Architecture = tuple[int, ...]
 """One operator index per choice block."""
 

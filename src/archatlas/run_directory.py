@@ -26,6 +26,7 @@ from typing import Any
 
 from archatlas.errors import ArtifactMismatchError, ConfigError
 from archatlas.files import file_digest, read_header, read_json, remove_leftovers, write_json, write_text, writing
+from archatlas.records import STAGES
 
 MARKER = "stages.json"
 EVENTS = "events.jsonl"
@@ -137,6 +138,7 @@ class RunDirectory:
             outputs: Files and directories that this stage alone writes; cleared when the fingerprint changed.
         """
         record = self.share(self._enter(name, made_from, outputs) if self.leads else None)
+        self._announce(name, record)
         started = time.monotonic()
         try:
             yield bool(record["done"])
@@ -147,6 +149,8 @@ class RunDirectory:
         if not record["done"] and self.leads:
             record |= {"done": True, "files": self._digests(outputs)}
             self._update(name, record)
+            if name in STAGES:
+                self.log(f"{name}: done in {_span(record['seconds'])}")
             self.event("stage done", stage=name, **record)
         self.share(None)
 
@@ -186,6 +190,13 @@ class RunDirectory:
             for name, digest in expected.items()
             if not (self.path / name).is_file() or file_digest(self.path / name) != digest
         ]
+
+    def _announce(self, name: str, record: dict[str, Any]) -> None:
+        if not self.leads or name not in STAGES:
+            return
+        number = f"stage {STAGES.index(name) + 1} of {len(STAGES)}, {name}"
+        begun = f"continuing after {record['seconds']:.0f} s" if record["seconds"] else "begins"
+        self.log(f"{number}: {'done before, in ' + _span(record['seconds']) if record['done'] else begun}")
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, over all sessions."""
@@ -241,6 +252,10 @@ def _ends_line(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(-1, 2)
         return stream.read(1) == b"\n"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
 def _remove(path: Path) -> None:

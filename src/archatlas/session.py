@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy  # type: ignore[attr-defined]
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from archatlas.atlas.storage import graph_facts
 from archatlas.config import Config, HardwareConfig, dump_config
 from archatlas.costs.macs import count_costs
 from archatlas.data import ImageData, load_data
@@ -104,7 +107,8 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
         directory.claim(f"space {config.space} on {config.data.name} ({data.digest})", dump_config(config))
         if directory.leads:
             write_json(path / "data.json", data.summary())
-        directory.event("opened", space=space.digest, data=data.digest, torch=torch.__version__)
+            write_json(path / "space.json", {"digest": graph.digest, "graph": graph_facts(graph)})
+        directory.event("opened", space=space.digest, data=data.digest, **surroundings(fabric))
         yield Run(
             config=config, space=space, data=data, graph=graph, fabric=fabric, directory=directory, console=console
         )
@@ -140,6 +144,29 @@ def _processes(hardware: HardwareConfig) -> tuple[int, int]:
         return hardware.devices, hardware.num_nodes
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     return here, int(os.environ["WORLD_SIZE"]) // here
+
+
+def surroundings(fabric: Fabric) -> dict[str, Any]:
+    """Return what a run was made with: versions and hardware, ready for JSON."""
+    packages = ("archatlas", "torch", "torchvision", "timm", "torch-geometric", "lightning-fabric", "numpy")
+    device = fabric.device
+    return {
+        **{package: version(package) for package in packages},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {_processor()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": fabric.world_size,
+    }
+
+
+def _processor() -> str:
+    """Return the name of the CPU where Linux tells it, else what Python knows."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def scored(run: Run) -> dict[Architecture, Evaluation]:

@@ -316,6 +316,23 @@ class _Trainer:
             return
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a training has come: share of its steps, 0 to 1, and one record per finished epoch."""
+
+    share: float
+    history: list[Epoch]
+
+
+def read_progress(directory: Path) -> Progress | None:
+    """Return how far the training in `directory` had come at its newest checkpoint; None without one."""
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        state = _read_checkpoint(directory / name)
+        if state is not None:
+            return Progress(share=state["step"] / state["total_steps"], history=state["history"])
+    return None
+
+
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     """Return a checkpoint, or None where there is none or a power loss cut it short."""
     if not path.exists():

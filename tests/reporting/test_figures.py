@@ -32,6 +32,6 @@ def test_marks_are_thinned_and_named(atlas):
     one = Marks(costs=np.array([1.0]), scores=np.array([2.0]), names=["000000"])
     figure = map_figure(atlas.density("macs"), samples=many, chosen=one)
     names = [trace.name for trace in figure.data]
-    assert names == ["all networks", "measured (9,000)", "chosen"]
+    assert names == ["all networks", "measured networks (9,000)", "chosen network"]
     assert len(figure.data[1].x) == 2_000
     assert figure.data[1].x[-1] == 8_999

@@ -22,7 +22,7 @@ _NUMBERS = "terms.safetensors"
 
 def write_header(directory: Path, kind: str, graph: SpaceGraph, **facts: Any) -> None:
     """Write `atlas.json`: the format, the kind of atlas, the whole graph, and further facts."""
-    header = {"format_version": FORMAT_VERSION, "kind": kind, "digest": graph.digest, "graph": _graph_facts(graph)}
+    header = {"format_version": FORMAT_VERSION, "kind": kind, "digest": graph.digest, "graph": graph_facts(graph)}
     write_json(directory / HEADER, header | facts)
 
 
@@ -82,7 +82,8 @@ def read_graph(header: Mapping[str, Any], path: Path) -> SpaceGraph:
     return graph
 
 
-def _graph_facts(graph: SpaceGraph) -> dict[str, Any]:
+def graph_facts(graph: SpaceGraph) -> dict[str, Any]:
+    """Return a graph ready for JSON; under `graph`, beside its `digest`, `read_graph` reads it back."""
     return {
         "name": graph.name,
         "num_choices": graph.num_choices,

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, export, predictors, run
+from archatlas.cli import atlas, export, predictors, report, run
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 run.register(app)
 atlas.register(app)
 export.register(app)
+report.register(app)
 bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from rich.box import SIMPLE
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from archatlas.records import Monitor
 
 _PLAIN_SECONDS = 10.0
+
+
+def print_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print names and values on standard output: a table on a terminal, aligned plain lines elsewhere."""
+    rich = RichConsole(highlight=False)
+    if not rich.is_terminal:
+        for name, value in facts.items():
+            rich.out(f"{name:<15} {value}")
+        return
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(value))  # as Text: brackets in names are no markup
+    rich.print(table)
 
 
 class TerminalConsole:

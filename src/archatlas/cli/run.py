@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,13 +188,28 @@ def _line(finalist: dict[str, Any]) -> str:
 
 
 def _show(result: dict[str, Any], path: Path) -> None:
-    held_out = result["held_out"]
-    typer.echo(f"network         {result['architecture']}")
-    for name, value in result["costs"].items():
-        typer.echo(f"{name:<15} {value:,.0f}")
-    typer.echo(f"test accuracy   {result['test_accuracy']:.2%} stand-alone, on {result['test_images']:,} images")
-    typer.echo(f"balanced        {result['test_balanced_accuracy']:.2%} mean over classes")
-    typer.echo(f"one-shot        {result['one_shot_accuracy']:.2%} with the weights of the super-network")
-    typer.echo(f"fit             held-out tau {held_out['tau']:.3f} to measured scores, which are not the truth")
-    typer.echo(f"files           {path}")
-    typer.echo(f"next            archatlas pareto {path}   |   archatlas query {path} 'macs <= 1e6'")
+    """Print what came out, and what to do next: a table on a terminal, plain lines elsewhere."""
+    from archatlas.cli.console import print_facts
+    from archatlas.reporting.html import REPORT_FILE
+    from archatlas.reporting.style import cost_label, format_cost
+
+    held_out, text = result["held_out"], result["architecture"]
+    budgets = result["budgets"]
+    limits = {name: f"   (at most {format_cost(budgets[name])})" if name in budgets else "" for name in result["costs"]}
+    facts = {
+        "network": text,
+        **{cost_label(name): format_cost(value) + limits[name] for name, value in result["costs"].items()},
+        "test accuracy": f"{result['test_accuracy']:.2%} stand-alone, on {result['test_images']:,} images",
+        "balanced": f"{result['test_balanced_accuracy']:.2%} mean over classes",
+        "one-shot": f"{result['one_shot_accuracy']:.2%} with the weights of the super-network",
+        "fit": f"held-out tau {held_out['tau']:.3f} to measured scores, which are not the truth",
+        "files": str(path),
+    }
+    following = {
+        "look at it": str(path / REPORT_FILE),
+        "every budget": shlex.join(["archatlas", "pareto", str(path)]),
+        "one budget": shlex.join(["archatlas", "query", str(path), f"macs <= {result['costs']['macs'] * 0.8:.2g}"]),
+        "this network": shlex.join(["archatlas", "describe", str(path), text]),
+    }
+    print_facts("What came out", facts)
+    print_facts("What to do next", following)

@@ -16,7 +16,7 @@ from archatlas.predictors.base import Predictor
 from archatlas.predictors.baselines import trivial_scores
 from archatlas.predictors.metrics import kendall_tau, spearman_rho, top_overlap
 from archatlas.predictors.targets import check_samples
-from archatlas.records import Architectures, Floats
+from archatlas.records import Architectures, Floats, format_architecture
 from archatlas.spaces import SpaceGraph
 
 NOT_THE_TRUTH = (
@@ -46,6 +46,23 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One sample as the chosen predictor sees it, in the fit that was made without the held-out samples.
+
+    Args:
+        architecture: As text.
+        measured: The score, in its own unit; higher is better.
+        predicted: The flexible score, in normal-score units.
+        held_out: Whether the fit had not seen it.
+    """
+
+    architecture: str
+    measured: float
+    predicted: float
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitReport:
     """What a fit can honestly say of itself.
 
@@ -53,6 +70,7 @@ class FitReport:
         num_fitted: Samples in the fit that was scored.
         num_held_out: Samples that it was scored on.
         rows: Each predictor's flexible score, its two-stage order, and the trivial scores.
+        points: Every sample under the chosen predictor.
         rule: Direction and ties.
         caution: What the numbers do not mean.
     """
@@ -60,6 +78,7 @@ class FitReport:
     num_fitted: int
     num_held_out: int
     rows: tuple[Agreement, ...]
+    points: tuple[Point, ...]
     rule: str = TIE_RULE
     caution: str = NOT_THE_TRUTH
 
@@ -88,14 +107,17 @@ def fit_report(
     """
     check_samples(graph.num_choices, architectures, scores)
     test = _held_out(architectures, held_out, seed)
-    rows = []
+    rows: list[Agreement] = []
+    points: tuple[Point, ...] = ()
     for predictor in predictors:
         fitted = predictor.fit(graph, architectures[~test], scores[~test], seed=seed)
-        rows.append(_agreement(predictor.name, fitted.predict(architectures[test]).mean, scores[test]))
+        predicted = fitted.predict(architectures).mean
+        rows.append(_agreement(predictor.name, predicted[test], scores[test]))
         rows.append(_agreement(f"{predictor.name} (rank)", fitted.rank(architectures[test]), scores[test]))
+        points = points or _points(architectures, scores, predicted, test)
     for name, values in trivial_scores(graph, architectures[test]).items():
         rows.append(_agreement(name, values, scores[test]))
-    return FitReport(num_fitted=int((~test).sum()), num_held_out=int(test.sum()), rows=tuple(rows))
+    return FitReport(num_fitted=int((~test).sum()), num_held_out=int(test.sum()), rows=tuple(rows), points=points)
 
 
 def _held_out(architectures: Architectures, share: float, seed: int) -> np.ndarray:
@@ -104,6 +126,18 @@ def _held_out(architectures: Architectures, share: float, seed: int) -> np.ndarr
     count = max(1, round(share * len(distinct)))
     chosen = np.random.default_rng(seed).permutation(len(distinct))[:count]
     return np.isin(membership.reshape(-1), chosen)
+
+
+def _points(architectures: Architectures, measured: Floats, predicted: Floats, test: np.ndarray) -> tuple[Point, ...]:
+    return tuple(
+        Point(
+            architecture=format_architecture(tuple(map(int, row))),
+            measured=float(score),
+            predicted=float(mean),
+            held_out=bool(held_out),
+        )
+        for row, score, mean, held_out in zip(architectures, measured, predicted, test, strict=True)
+    )
 
 
 def _agreement(name: str, predicted: Floats, measured: Floats) -> Agreement:

@@ -1,4 +1,4 @@
-"""Figures, as Plotly objects: no page, no file. Colours read on light and on dark ground."""
+"""The map of a space, as a Plotly object: no page, no file. It reads on light and on dark ground."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 
 from archatlas.atlas import Answer, Density
 from archatlas.records import Floats, format_architecture
+from archatlas.reporting.style import CHOSEN, FRONT, MEASURED, cost_label, plain, style
 
-_GREY = "#8a8f98"  # text and axes: 3:1 and more on white and on near-black
-_FRONT, _SAMPLES, _CHOSEN = "#e8590c", "#fab005", "#e64980"
+_ON_DENSITY = {"color": "#fcc419", "line": {"width": 0.7, "color": "#3b2f00"}, "symbol": MEASURED["symbol"]}
 _DENSITY_SCALE = [[0.0, "#c3d3ee"], [0.35, "#7c9fd8"], [0.7, "#4467b5"], [1.0, "#2a3d8f"]]
 _MOST_SAMPLES = 2_000
-_CELLS = (160, 160)
+_MOST_CELLS = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,17 +46,18 @@ def map_figure(
     Args:
         density: Every network of the space.
         front: The best networks by cost, from `Atlas.pareto`; those that the screen stopped are not drawn.
-        samples: Networks that the super-network measured; at most 2,000 are drawn, evenly thinned.
+        samples: Networks that the super-network measured, at their predicted scores; those that the screen stopped
+            are not drawn, and at most 2,000 are, evenly thinned.
         chosen: The network that was chosen.
         unit: Of the cost, such as `ms`.
 
     Returns:
-        A figure of transparent ground, 7:5.
+        A figure of transparent ground, without title or width.
     """
     figure = go.Figure()
     costs, scores, counts = _cells(density)
     shown = np.where(counts > 0, np.log10(np.maximum(counts, 1.0)), np.nan)
-    ticks = np.unique(np.linspace(0, np.nanmax(shown), 5).astype(int))
+    ticks = _ticks(counts.max())
     figure.add_heatmap(
         x=costs,
         y=scores,
@@ -64,23 +65,28 @@ def map_figure(
         colorscale=_DENSITY_SCALE,
         zmin=0,
         colorbar={
-            "title": {"text": "networks<br>per cell", "side": "top"},
-            "tickvals": ticks,
-            "ticktext": [_power(tick) for tick in ticks],
-            "thickness": 12,
+            "title": {"text": "networks per cell", "side": "top"},
+            "tickvals": np.log10(ticks),
+            "ticktext": [_amount(tick) for tick in ticks],
+            "orientation": "h",
+            "thickness": 10,
             "outlinewidth": 0,
-            "len": 0.8,
+            "x": 0.5,
+            "y": -0.19,
+            "yanchor": "top",
         },
         customdata=counts.T,
         hovertemplate="%{customdata:,.3s} networks<br>cost %{x:.4s}<br>score %{y:.3f}<extra></extra>",
         name="all networks",
     )
-    if samples is not None and len(samples.costs):
-        kept = np.unique(np.linspace(0, len(samples.costs) - 1, min(len(samples.costs), _MOST_SAMPLES)).astype(int))
-        thinned = Marks(costs=samples.costs[kept], scores=samples.scores[kept], names=[samples.names[i] for i in kept])
-        marker = {"size": 4, "color": _SAMPLES, "opacity": 0.85}
-        figure.add_scatter(**_points(thinned), marker=marker, name=f"measured ({len(samples.costs):,})")
     lowest = density.score.origin - density.score.error
+    if samples is not None and len(samples.costs):
+        drawn = np.flatnonzero(samples.scores >= lowest)
+        kept = drawn[np.unique(np.linspace(0, len(drawn) - 1, min(len(drawn), _MOST_SAMPLES)).astype(int))]
+        thinned = Marks(costs=samples.costs[kept], scores=samples.scores[kept], names=[samples.names[i] for i in kept])
+        marker = _ON_DENSITY | {"size": 5}
+        name = f"measured networks ({_shown(len(drawn), len(samples.costs))})"
+        figure.add_scatter(**_points(thinned), marker=marker, name=name)
     alive = [answer for answer in front if answer.score >= lowest]
     if alive:
         line = Marks(
@@ -88,20 +94,31 @@ def map_figure(
             scores=np.array([answer.score for answer in alive]),
             names=[format_architecture(answer.architecture) for answer in alive],
         )
-        style = {"color": _FRONT, "width": 2.5, "shape": "hv"}
-        figure.add_scatter(**_points(line) | {"mode": "lines"}, line=style, name="best of each cost")
+        steps = {"color": FRONT, "width": 2.5, "shape": "hv"}
+        figure.add_scatter(**_points(line) | {"mode": "lines"}, line=steps, name="front: predicted best of each cost")
     if chosen is not None:
-        star = {"size": 15, "symbol": "star", "color": _CHOSEN, "line": {"width": 1.5, "color": "white"}}
-        figure.add_scatter(**_points(chosen), marker=star, name="chosen")
-    _style(figure, density, unit)
+        figure.add_scatter(**_points(chosen), marker=CHOSEN, name="chosen network")
+    label = cost_label(density.cost.name)
+    style(
+        figure,
+        x=f"{label} ({unit})" if unit else label,
+        y="predicted score (higher is better)",
+        height=600,
+        xaxis_tickformat="~s",
+        margin={"l": 55, "r": 15, "t": 85, "b": 140},
+    )
     return figure
 
 
 def _cells(density: Density) -> tuple[Floats, Floats, Floats]:
-    """Return the centres of at most 160 x 160 cells that hold networks, and their counts as floating point."""
+    """Return the centres of at most 160 x 160 cells that hold networks, and their counts as floating point.
+
+    Of small spaces cells are so large that a cell is seen even where it holds one network.
+    """
     counts = density.counts.astype(float)
+    cells = int(min(_MOST_CELLS, max(24, 2 * counts.sum() ** 0.5)))
     axes = []
-    for axis, (bins, cells) in enumerate(zip((density.cost, density.score), _CELLS, strict=True)):
+    for axis, bins in enumerate((density.cost, density.score)):
         held = np.flatnonzero(counts.sum(axis=1 - axis))
         first, last = int(held[0]), int(held[-1]) + 1
         step = -(-(last - first) // cells)
@@ -117,27 +134,21 @@ def _points(marks: Marks) -> dict[str, object]:
         "x": marks.costs,
         "y": marks.scores,
         "mode": "markers",
-        "text": list(marks.names),
+        "text": [plain(name) for name in marks.names],
         "hovertemplate": "%{text}<br>cost %{x:.4s}<br>score %{y:.3f}<extra></extra>",
     }
 
 
-def _power(exponent: int) -> str:
-    return {0: "1", 1: "10", 2: "100", 3: "1,000"}.get(exponent, f"10<sup>{exponent}</sup>")
+def _shown(drawn: int, measured: int) -> str:
+    return f"{measured:,}" if drawn == measured else f"{drawn:,} of {measured:,} shown"
 
 
-def _style(figure: go.Figure, density: Density, unit: str) -> None:
-    axis = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False, "linecolor": _GREY, "ticks": "outside"}
-    label = {"macs": "MACs", "params": "parameters", "latency_ms": "latency"}.get(density.cost.name, density.cost.name)
-    figure.update_layout(
-        title={"text": f"Every network of the space: {density.total:,} of them", "x": 0.02, "font": {"size": 16}},
-        font={"color": _GREY, "family": "system-ui, sans-serif", "size": 13},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        xaxis={**axis, "title": f"{label} ({unit})" if unit else label, "tickformat": "~s"},
-        yaxis={**axis, "title": "predicted score (higher is better)"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"l": 65, "r": 20, "t": 85, "b": 55},
-        width=840,
-        height=600,
-    )
+def _ticks(most: float) -> list[float]:
+    """Return round numbers from 1 to the largest count: 1, 2, 5, 10 ... or a few powers of ten."""
+    if most < 1_000:
+        return [tick for tick in (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0) if tick <= most]
+    return [10.0**exponent for exponent in np.unique(np.linspace(0, int(np.log10(most)), 5).astype(int))]
+
+
+def _amount(count: float) -> str:
+    return f"{count:,.0f}" if count < 10_000 else f"10<sup>{np.log10(count):.0f}</sup>"
