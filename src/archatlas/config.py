@@ -24,6 +24,7 @@ from archatlas.search import SearchConfig
 from archatlas.search.acquisition import CalibrationConfig
 from archatlas.spaces.user import BUILT_IN, parse_validation_error
 from archatlas.supernet import SuperNetConfig
+from archatlas.workers import RayConfig, WorkersName
 
 
 class HardwareConfig(BaseModel):
@@ -55,6 +56,11 @@ class Config(BaseModel):
     budgets: dict[str, float] = Field(default={}, description="largest cost of the answer, such as macs: 300e6")
     latency: LatencyConfig = Field(default=LatencyConfig(), description="milliseconds on a device, a cost of its own")
     hardware: HardwareConfig = Field(default=HardwareConfig(), description="devices, processes, precision")
+    workers: WorkersName = Field(
+        default="local",
+        description="local = this process scores sub-networks, ray = several do (extra archatlas[ray])",
+    )
+    ray: RayConfig = Field(default=RayConfig(), description="with workers: ray")
     supernet: SuperNetConfig = Field(
         default=SuperNetConfig(epochs=40, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
         description="training of the super-network",

@@ -52,7 +52,8 @@ def _map(facts: RunFacts, atlas: FactoredAtlas | EnumeratedAtlas, cost: str) -> 
     low, high = (format_cost(answer.costs[cost]) for answer in (front[0], front[-1]))
     alt = (
         f"Map of {atlas.size:,} networks by {cost_label(cost)} and predicted score. The front has {len(front)} "
-        f"networks, from {low} to {high} {cost_label(cost)}; those that the screen stopped lie below the map, measured ones too."
+        f"networks, from {low} to {high} {cost_label(cost)}; those that the screen stopped lie below the map, measured "
+        "ones too."
     )
     rows = tuple(
         (format_architecture(answer.architecture), format_cost(answer.costs[cost]), f"{answer.score:.3f}")
