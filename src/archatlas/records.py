@@ -211,6 +211,11 @@ class WindowTerms:
         """Number of operators of each block."""
         return tuple(term.shape[min(i, self.radius)] for i, term in enumerate(self.terms))
 
+    def parts(self, architecture: Architecture) -> list[float]:
+        """Return the term of each block of one architecture; with `offset` they add up to its score."""
+        reach = self.radius
+        return [float(term[architecture[max(0, i - reach) : i + reach + 1]]) for i, term in enumerate(self.terms)]
+
     def __call__(self, architectures: Architectures) -> Floats:
         """Return the scores `(A,)` of architectures `(A, L)`: one gather per block.
 

@@ -118,7 +118,7 @@ def score_supernet(
     recalibrated = evaluator(architectures, monitor=monitor)
     count = min(config.unrecalibrated, len(architectures))
     rows = np.sort(np.random.default_rng(0).choice(len(architectures), count, replace=False))
-    plain = _unrecalibrated(supernet, architectures[rows], evaluator, fabric.device, monitor)
+    plain = _unrecalibrated(supernet, architectures[rows], data, evaluator, fabric.device, monitor)
     return Scores(
         sampler=sampler,
         supernet_seed=seed,
@@ -152,7 +152,12 @@ def _trained(
 
 
 def _unrecalibrated(
-    supernet: SuperNet, rows: Architectures, evaluator: Evaluator, device: torch.device, monitor: Monitor
+    supernet: SuperNet,
+    rows: Architectures,
+    data: ImageData,
+    evaluator: Evaluator,
+    device: torch.device,
+    monitor: Monitor,
 ) -> list[Evaluation]:
     """Score `(A, L)` with the running BN statistics of the super-network, which mix all paths; stored like others."""
     scope = Scope(
@@ -160,8 +165,8 @@ def _unrecalibrated(
     )
     known = evaluator.store.all(scope)
     missing = np.unique([row for row in rows.tolist() if tuple(row) not in known], axis=0).reshape(-1, rows.shape[1])
-    limit = evaluator.config.validation_images or len(evaluator.data.validation)
-    batches = list(evaluator.data.validation.ordered(batch_size=_SLICE, stop=limit, device=device))
+    limit = evaluator.config.validation_images or len(data.validation)
+    batches = list(data.validation.ordered(batch_size=_SLICE, stop=limit, device=device))
     images, labels = (torch.cat(part) for part in zip(*batches, strict=True))
     supernet = supernet.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=evaluator.config.precision == "bfloat16")

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from archatlas.atlas import Answer, CostSummary, Density, EnumeratedAtlas, FactoredAtlas, Percentile
-from archatlas.atlas.factored import additive
 from archatlas.errors import InfeasibleBudgetError, InvalidArchitectureError
 from archatlas.explorer.knowledge import Knowledge
 from archatlas.explorer.quantities import Quantity, quantity
@@ -235,7 +234,7 @@ def differing(first: NetworkView, second: NetworkView) -> tuple[bool, ...]:
 def _cost_terms(atlas: FactoredAtlas | EnumeratedAtlas) -> dict[str, WindowTerms]:
     if isinstance(atlas, FactoredAtlas):
         return dict(atlas.cost_terms)
-    return {name: additive(table) for name, table in atlas.graph.costs.items()}
+    return {name: cost.terms for name, cost in atlas.graph.costs.items()}
 
 
 def _blocks(

@@ -40,8 +40,8 @@ def network_section(facts: RunFacts) -> Section:
 def network_links(graph: SpaceGraph, architecture: Architecture) -> tuple[Link, ...]:
     """Return the drawing of an architecture: what is fixed, then its blocks with their costs."""
     values = {
-        name: [table.fixed, *(float(entry[o]) for entry, o in zip(table.entries, architecture, strict=True))]
-        for name, table in graph.costs.items()
+        name: [cost.terms.offset, *cost.terms.parts(architecture)]
+        for name, cost in graph.costs.items()
     }
     bars = [
         tuple(
