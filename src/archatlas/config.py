@@ -22,6 +22,7 @@ from archatlas.retraining import RetrainingConfig
 from archatlas.search import SearchConfig
 from archatlas.spaces.user import BUILT_IN, parse_validation_error
 from archatlas.supernet import SuperNetConfig
+from archatlas.workers import RayConfig, WorkersName
 
 
 class HardwareConfig(BaseModel):
@@ -52,6 +53,11 @@ class Config(BaseModel):
     seed: int = Field(default=0, ge=0, description="of everything that is random, except how the data is split")
     budgets: dict[str, float] = Field(default={}, description="largest cost of the answer, such as macs: 300e6")
     hardware: HardwareConfig = Field(default=HardwareConfig(), description="devices, processes, precision")
+    workers: WorkersName = Field(
+        default="local",
+        description="local = this process scores sub-networks, ray = several do (extra archatlas[ray])",
+    )
+    ray: RayConfig = Field(default=RayConfig(), description="with workers: ray")
     supernet: SuperNetConfig = Field(
         default=SuperNetConfig(epochs=40, batch_size=64, warmup_epochs=2.0, checkpoint_seconds=10.0),
         description="training of the super-network",

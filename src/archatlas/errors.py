@@ -8,7 +8,8 @@ ArchAtlasError                     every error a user can cause; the command lin
 ├── ConfigError                    (ValueError) a setting, space file or command-line value that cannot be used
 ├── ExportError                    a network that ONNX cannot hold, or whose file computes something else
 ├── DataError                      images, tables or labels that are missing or broken
-└── StorageError                   a disk that is full or refuses to write; the run stays continuable
+├── StorageError                   a disk that is full or refuses to write; the run stays continuable
+└── WorkerError                    workers of a cluster that are lost again and again, or cannot do their work
 ```
 
 A message says what was expected, what came, and what to do.
@@ -60,3 +61,7 @@ class DataError(ArchAtlasError):
 
 class StorageError(ArchAtlasError):
     """A disk that is full or refuses to write. What was finished before is whole."""
+
+
+class WorkerError(ArchAtlasError):
+    """Workers of a cluster that are lost again and again, or cannot do their work. What they finished is kept."""

@@ -89,22 +89,24 @@ def evaluate_stage(run: Run, architectures: list[Architecture], count: int) -> l
     free = [range(choices) for choices in run.space.num_choices]
     design = DESIGNS[run.config.search.sampling.design]
     rows = as_array(architectures) if architectures else design(free, count, np.random.default_rng(run.config.seed))
-    return measuring(run)(rows)
+    with measuring(run) as measure:
+        return measure(rows)
 
 
 def search_stage(run: Run) -> dict[str, Any]:
     """Search the space; returns what `search.json` holds: every finalist, best first."""
     with run.directory.stage("search", run.searched_from, "search.json") as done:
         if not done and run.fabric.is_global_zero:
-            problem = Problem(
-                graph=run.graph,
-                measure=measuring(run),
-                predictor=build_predictor(run.config.predictor),
-                budgets=run.config.limits,
-                seed=run.config.seed,
-                log=run.console.log,
-            )
-            result = search(problem, run.config.search, segments=run.space.segments)
+            with measuring(run) as measure:
+                problem = Problem(
+                    graph=run.graph,
+                    measure=measure,
+                    predictor=build_predictor(run.config.predictor),
+                    budgets=run.config.limits,
+                    seed=run.config.seed,
+                    log=run.console.log,
+                )
+                result = search(problem, run.config.search, segments=run.space.segments)
             write_json(run.path / "search.json", _described(result))
     return _read_found(run)
 

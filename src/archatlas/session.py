@@ -31,6 +31,7 @@ from archatlas.spaces.user import load_space
 from archatlas.store import EvaluationStore
 from archatlas.supernet import load_supernet, weights_digest
 from archatlas.training import TrainingConfig
+from archatlas.workers import Subject, fanned_out, portable
 
 
 class Console(Protocol):
@@ -175,12 +176,28 @@ def scored(run: Run) -> dict[Architecture, Evaluation]:
     return _store(run).all(scope_of(digest, run.data, run.config.evaluation))
 
 
-def measuring(run: Run) -> Callable[[Architectures], list[Evaluation]]:
-    """Return the function that scores sub-networks into the run's store and shows its progress."""
+@contextmanager
+def measuring(run: Run) -> Iterator[Callable[[Architectures], list[Evaluation]]]:
+    """Yield the function that scores sub-networks into the run's store and shows its progress.
+
+    Raises:
+        ConfigError: If the workers that the settings ask for cannot be had.
+    """
     supernet, digest = load_supernet(run.space, run.path / "supernet")
     device = run.fabric.device
-    score = Evaluator(supernet, digest, run.data, run.config.evaluation, store=_store(run), device=device)
+    config = run.config.evaluation
+    with fanned_out(run.config.workers, run.config.ray, _subject(run)) as workers:
+        score = Evaluator(supernet, digest, run.data, config, store=_store(run), device=device, fan_out=workers)
+        yield _shown(run, score)
 
+
+def _subject(run: Run) -> Subject:
+    space, data = portable(run.config.space, run.config.data)
+    weights = (run.path / "supernet" / "weights.safetensors").read_bytes()
+    return Subject(space=space, data=data, digest=run.data.digest, evaluation=run.config.evaluation, weights=weights)
+
+
+def _shown(run: Run, score: Evaluator) -> Callable[[Architectures], list[Evaluation]]:
     def measure(architectures: Architectures) -> list[Evaluation]:
         plan = score.plan(architectures)
         if len(plan.rows) == 0:

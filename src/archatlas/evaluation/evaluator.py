@@ -9,45 +9,30 @@ Legend: `R` reference images (BN recalibration), `V` validation images, `L` choi
 
 from __future__ import annotations
 
-import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
 from archatlas.data import ImageData
 from archatlas.errors import ConfigError
-from archatlas.evaluation.probe import probe
-from archatlas.evaluation.recalibration import Recalibration, Statistics, replace_norms
 from archatlas.evaluation.trie import block_passes, split_jobs
+from archatlas.evaluation.walker import EvaluationConfig, Walker
 from archatlas.records import Architecture, Architectures, Evaluation, Monitor, as_array, silent
 from archatlas.store import EvaluationStore, Scope
 from archatlas.supernet import SuperNet
 
-_CPU_SLICE = 64
-"""Validation images that go through a module together: what fits a CPU's caches is 1.4 times faster."""
 
+class FanOut(Protocol):
+    """Gives the jobs of a walk to several workers."""
 
-class EvaluationConfig(BaseModel):
-    """How sub-networks are scored."""
+    num_jobs: int
+    """Into how many jobs a walk shall be cut."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    recalibration_images: int = Field(default=512, ge=2, description="training images that set the BN statistics")
-    validation_images: int | None = Field(default=None, ge=1, description="validation images per score, null = all")
-    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the forward passes")
-    memory_gib: float = Field(default=2.0, gt=0, description="bound on the activations that a walk may hold")
-
-    @property
-    def digest(self) -> str:
-        """Names the settings that change a score; the memory bound does not."""
-        text = f"{self.recalibration_images} {self.validation_images} {self.precision}"
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+    def __call__(self, jobs: Sequence[Architectures], chunk: int) -> Iterator[Evaluation]:
+        """Yield the evaluations of all jobs, each as soon as it is made; see `Walker.walk`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +77,7 @@ class Evaluator:
         config: Images, precision, memory.
         store: Receives every score at once.
         device: Where the walk runs.
+        fan_out: Workers that walk instead of this process.
     """
 
     def __init__(
@@ -103,16 +89,11 @@ class Evaluator:
         *,
         store: EvaluationStore,
         device: torch.device,
+        fan_out: FanOut | None = None,
     ) -> None:
-        self.space, self.data, self.config, self.store, self.device = supernet.space, data, config, store, device
+        self.space, self.config, self.store, self._fan_out = supernet.space, config, store, fan_out
         self.scope = scope_of(supernet_digest, data, config)
-        self._probe = probe(supernet)
-        self._recalibration = Recalibration()
-        self._network = copy.deepcopy(supernet).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        replace_norms(self._network, self._recalibration)
-        self._num_reference = min(config.recalibration_images, len(data.train))
-        self._slice = _CPU_SLICE if device.type == "cpu" else 2**30
-        self._num_images = min(config.validation_images or len(data.validation), len(data.validation))
+        self._walker = Walker(supernet, data, config, device=device)
 
     def plan(self, architectures: Sequence[Architecture] | Architectures) -> Plan:
         """Return what scoring these architectures takes; those in the store are left out.
@@ -127,18 +108,19 @@ class Evaluator:
         known = self.store.all(self.scope)
         missing = [row for row in np.unique(rows, axis=0) if tuple(row.tolist()) not in known]
         rows = as_array(missing).reshape(-1, len(self.space.blocks))
-        per_image = 4 * self._probe.numbers_per_image / 2**30
+        per_image, reference = self._walker.gib_per_image, self._walker.num_reference
         chunk = int(self.config.memory_gib / per_image)
-        if chunk <= self._num_reference:
+        if chunk <= reference:
             raise ConfigError(
-                f"evaluation.memory_gib is {self.config.memory_gib:g}, but {self._num_reference} recalibration images "
-                f"and one validation image need {(self._num_reference + 1) * per_image:.3g} GiB. Raise memory_gib, or "
+                f"evaluation.memory_gib is {self.config.memory_gib:g}, but {reference} recalibration images "
+                f"and one validation image need {(reference + 1) * per_image:.3g} GiB. Raise memory_gib, or "
                 f"lower evaluation.recalibration_images to at most {max(chunk - 1, 0)}."
             )
-        chunk = min(chunk, self._num_reference + self._num_images)
-        chunked = chunk < self._num_reference + self._num_images
+        images = reference + self._walker.num_images
+        chunk, chunked = min(chunk, images), chunk < images
         # A job's scores are complete when its last chunk is through; without chunks every leaf is complete at once.
-        jobs = split_jobs(rows, max(1, len(rows) // 64) if chunked else 1)
+        num_jobs = 1 if self._fan_out is None else self._fan_out.num_jobs
+        jobs = split_jobs(rows, max(num_jobs, len(rows) // 64) if chunked else num_jobs)
         return Plan(rows=rows, jobs=tuple(jobs), chunk=chunk, peak_gib=chunk * per_image)
 
     def __call__(
@@ -163,125 +145,18 @@ class Evaluator:
             ConfigError: If the memory bound is too small.
         """
         plan = self.plan(architectures) if plan is None else plan
-        done = 0
-        for job in plan.jobs:
-            for evaluation in self.walk(plan.rows[job], plan.chunk):
-                self.store.add(self.scope, evaluation)
-                done += 1
-                monitor(done, len(plan.rows))
+        for done, evaluation in enumerate(self._evaluations(plan), 1):
+            self.store.add(self.scope, evaluation)
+            monitor(done, len(plan.rows))
         known = self.store.all(self.scope)
         rows = self.space.canonical(as_array(architectures).reshape(-1, len(self.space.blocks)))
         return [known[tuple(row)] for row in rows.tolist()]
 
-    def walk(self, rows: Architectures, chunk: int) -> Iterator[Evaluation]:
-        """Score one job.
-
-        Args:
-            rows: `(A, L)`, canonical, distinct, sorted.
-            chunk: Most images per pass; the reference images are part of the first pass.
-
-        Yields:
-            Evaluations in the order of rows, each as soon as it has seen all its images.
-        """
-        loss, correct = np.zeros(len(rows)), np.zeros(len(rows))
-        chunked = self._num_reference + self._num_images > chunk
-        statistics: dict[tuple[int, int], Statistics] | None = {} if chunked else None
-        start = 0
-        while start < self._num_images:
-            stop = min(start + chunk - (self._num_reference if start == 0 else 0), self._num_images)
-            images, labels = self._batch(start, stop)
-            for row, logits in self._leaves(rows, images, self._num_reference if start == 0 else 0, statistics):
-                loss[row] += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-                correct[row] += int((logits.argmax(1) == labels).sum())
-                if stop == self._num_images:
-                    yield Evaluation(
-                        architecture=tuple(rows[row].tolist()),
-                        loss=loss[row] / self._num_images,
-                        accuracy=correct[row] / self._num_images,
-                        num_images=self._num_images,
-                    )
-            start = stop
-
-    def _batch(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images (the reference images first where `start` is 0) and the labels of the validation images."""
-        images, labels = _gather(
-            self.data.validation.ordered(batch_size=512, start=start, stop=stop, device=self.device)
-        )
-        if start == 0:
-            ordered = self.data.train.ordered(batch_size=512, stop=self._num_reference, device=self.device)
-            images = torch.cat([_gather(ordered)[0], images])
-        return images.contiguous(memory_format=torch.channels_last), labels
-
-    def _leaves(
-        self,
-        rows: Architectures,
-        images: torch.Tensor,
-        num_reference: int,
-        statistics: dict[tuple[int, int], Statistics] | None,
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Walk the trie depth first; yield row number and logits `(V, classes)` of the validation images.
-
-        `statistics` holds the BN statistics of each edge, named by its depth and first row, for the chunks that follow:
-        written when there are reference images, read when there are none, None without further chunks. The stack holds
-        edges still to be walked; features are freed with the last edge that refers to them.
-        """
-        length = len(self.space.blocks)
-        stem = self._apply(self._network.stem, images, num_reference, statistics, (-1, 0))
-        stack = _edges(rows, 0, 0, len(rows), stem)
-        del stem, images
-        while stack:
-            depth, first, last, features = stack.pop()
-            choice = int(rows[first, depth])
-            operator = self._network.operator(depth, choice)
-            if (depth, choice) in self._probe.mutating:
-                features = features.clone()
-            features = self._apply(operator, features, num_reference, statistics, (depth, first))
-            if depth + 1 < length:
-                stack += _edges(rows, depth + 1, first, last, features)
-            else:
-                if (length, 0) in self._probe.mutating:
-                    features = features.clone()
-                logits = self._apply(self._network.head, features, num_reference, statistics, (length, first))
-                yield first, logits[num_reference:].float()
-
-    @torch.inference_mode()
-    def _apply(
-        self,
-        module: nn.Module,
-        features: torch.Tensor,
-        num_reference: int,
-        statistics: dict[tuple[int, int], Statistics] | None,
-        edge: tuple[int, int],
-    ) -> torch.Tensor:
-        if isinstance(module, nn.Identity):
-            return features
-        parts: list[torch.Tensor] = []
-        lower = self.config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
-            if num_reference:
-                with self._recalibration.collect() as collected:
-                    parts.append(module(features[:num_reference]))
-            else:
-                assert statistics is not None
-                collected = statistics[edge]
-            if statistics is not None:
-                statistics[edge] = collected
-            for images in torch.split(features[num_reference:], self._slice):
-                with self._recalibration.apply(collected):
-                    parts.append(module(images))
-        return torch.cat(parts)
-
-
-def _edges(
-    rows: Architectures, depth: int, first: int, last: int, features: torch.Tensor
-) -> list[tuple[int, int, int, torch.Tensor]]:
-    """Return the edges below a node that spans rows `first` to `last`, the last one first."""
-    column = rows[first:last, depth]
-    starts = first + np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
-    ends = [*starts[1:].tolist(), last]
-    return [(depth, a, b, features) for a, b in zip(starts.tolist(), ends, strict=True)][::-1]
-
-
-def _gather(batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    pairs = list(batches)
-    return torch.cat([images for images, _ in pairs]), torch.cat([labels for _, labels in pairs])
+    def _evaluations(self, plan: Plan) -> Iterator[Evaluation]:
+        """Yield every score of a plan as soon as it is made, here or by workers."""
+        jobs = [plan.rows[job] for job in plan.jobs]
+        if self._fan_out is not None:
+            yield from self._fan_out(jobs, plan.chunk)
+            return
+        for rows in jobs:
+            yield from self._walker.walk(rows, plan.chunk)
