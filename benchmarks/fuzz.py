@@ -61,6 +61,7 @@ PIECES = (
         "in (1,2)",
     ),
 )
+WORDS = ("macs", "params", "score", "architecture", "<", ">=", "=", "<>", "and", "or", "not", "1e6", "0", "-3", "'2'")
 SCALARS = (None, True, -1, 0, 1, 3, 0.5, 1e309, float("nan"), "", "x", "../../outside", [], {}, [1], {"a": 1}, "\u0000")
 SECONDS = 60
 """A command that takes longer hangs."""
@@ -162,7 +163,12 @@ def _saved_file(work: Path, rng: random.Random) -> list[str]:
 
 def _condition(work: Path, rng: random.Random) -> list[str]:
     text = rng.choice(CONDITIONS)
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        if rng.random() < 0.5:  # one word for another
+            words = text.split(" ")
+            words[rng.randrange(len(words))] = rng.choice(PIECES + WORDS).format(outside=Path.cwd() / "stray")
+            text = " ".join(words)
+            continue
         place = rng.randrange(len(text) + 1)
         end = place if rng.random() < 0.6 else min(len(text), place + rng.randint(1, 8))
         text = text[:place] + rng.choice(PIECES).format(outside=Path.cwd() / "stray") + text[end:]
@@ -172,9 +178,9 @@ def _condition(work: Path, rng: random.Random) -> list[str]:
 def _mutated(content: bytes, rng: random.Random) -> bytes:
     """Cut, flip, repeat or insert bytes."""
     data = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
         place = rng.randrange(len(data) + 1)
-        what = rng.randrange(5)
+        what = rng.randrange(6)
         if what == 0:
             del data[place:]
         elif what == 1 and data:
@@ -183,8 +189,10 @@ def _mutated(content: bytes, rng: random.Random) -> bytes:
             data[place:place] = rng.randbytes(rng.randint(1, 30))
         elif what == 3:
             data[place:place] = rng.choice((b"nan", b"-1", b"1e999", b"{", b"]", b'"', b"\n", b",", b"null", b"../"))
-        else:
+        elif what == 4:
             del data[place : place + rng.randint(1, 40)]
+        elif data:
+            data[place % len(data)] = rng.choice(b"0123456789-.,:e")
     return bytes(data)
 
 

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]
 from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
@@ -35,6 +36,7 @@ from torch import nn
 from archatlas.curves import Curves, LogFormat
 from archatlas.data import Split
 from archatlas.data.base import STEP, random_seed
+from archatlas.errors import ArtifactMismatchError
 from archatlas.files import atomic_path, write_bytes
 from archatlas.objective import Objective
 from archatlas.records import Monitor
@@ -365,6 +367,21 @@ class Measurement:
     accuracy: float
     balanced_accuracy: float
     num_images: int
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Read into a network what `save_weights` wrote.
+
+    Raises:
+        ArtifactMismatchError: If the file is missing or damaged, or is not one of this network.
+    """
+    try:
+        network.load_state_dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactMismatchError(
+            f"{path} is missing, damaged or of another network ({reason}); run the stage that writes it again."
+        ) from error
 
 
 @torch.inference_mode()

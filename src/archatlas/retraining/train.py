@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from safetensors.torch import load_file
 from torch import nn
 
 from archatlas.data import ImageData
@@ -19,7 +18,7 @@ from archatlas.retraining.config import RetrainingConfig
 from archatlas.retraining.teachers import load_teacher
 from archatlas.spaces import ChainNetwork, ChainSpace
 from archatlas.supernet import SuperNet
-from archatlas.training import measure, save_weights, seeded, train
+from archatlas.training import load_weights, measure, save_weights, seeded, train
 
 FORMAT = 2
 
@@ -156,7 +155,7 @@ def load_network(space: ChainSpace, directory: Path) -> ChainNetwork:
             f"The network in {directory} belongs to space {header['space']}, not to {space.name} ({space.digest})."
         )
     network = space.build(parse_architecture(header["architecture"]))
-    network.load_state_dict(load_file(directory / "weights.safetensors"))
+    load_weights(network, directory / "weights.safetensors")
     return network.eval()
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from lightning_fabric import Fabric
 from pydantic import Field
-from safetensors.torch import load_file
 
 from archatlas.data import ImageData
 from archatlas.errors import ArtifactMismatchError
@@ -19,7 +18,7 @@ from archatlas.records import Monitor
 from archatlas.spaces import ChainSpace
 from archatlas.supernet.model import SuperNet
 from archatlas.supernet.sampling import SAMPLERS
-from archatlas.training import Forward, TrainingConfig, save_weights, seeded, train
+from archatlas.training import Forward, TrainingConfig, load_weights, save_weights, seeded, train
 
 FORMAT = 1
 
@@ -87,7 +86,7 @@ def load_supernet(space: ChainSpace, directory: Path) -> tuple[SuperNet, str]:
     """
     digest = weights_digest(space, directory)
     supernet = SuperNet(space)
-    supernet.load_state_dict(load_file(directory / "weights.safetensors"))
+    load_weights(supernet, directory / "weights.safetensors")
     return supernet, digest
 
 
