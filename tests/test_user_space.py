@@ -71,6 +71,45 @@ def test_python_space(tmp_path: Path) -> None:
     assert load_space(str(path)).size == 729
 
 
+SOURCE = """
+from __future__ import annotations
+import dataclasses
+from functools import partial
+from {module} import wide
+from archatlas.spaces import Operator
+from archatlas.testing.tiny import tiny_space
+
+@dataclasses.dataclass
+class Widths:  # dataclasses look their module up
+    kernel: int = 3
+
+def space():
+    kernel = Widths().kernel
+    return tiny_space(tuple(Operator(name=f"wide{{i}}", build=partial(wide, kernel=kernel)) for i in range(2)))
+"""
+
+
+def test_the_digest_follows_the_code_of_a_user_s_space_and_not_its_comments(tmp_path: Path) -> None:
+    path, beside = tmp_path / "mine.py", tmp_path / "operators_c.py"
+    path.write_text(SOURCE.format(module="operators_c"))
+    beside.write_text(OPERATORS)
+    first = load_space(str(path))
+    assert load_space("digits").source == ""
+    path.write_text(path.read_text() + "\n# a comment\n")
+    assert load_space(str(path)).digest == first.digest
+    beside.write_text(OPERATORS.replace("kernel // 2", "(kernel - 1) // 2"))
+    changed = load_space(str(path)).digest
+    assert changed != first.digest
+    path.write_text(path.read_text().replace("kernel: int = 3", "kernel: int = 5"))
+    assert load_space(str(path)).digest not in {first.digest, changed}
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    yaml_file = _files(other, "operators_d")
+    before = load_space(str(yaml_file)).digest
+    yaml_file.write_text(SPACE.replace("OPS", "operators_d").replace("kernel: 5", "kernel: 7"))
+    assert load_space(str(yaml_file)).digest != before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -15,7 +15,10 @@ from PIL import Image, ImageOps
 
 def prepare(file: str, card: dict) -> np.ndarray:
     """Return one image `(C, R, R)` as the network was trained on them."""
-    picture = ImageOps.exif_transpose(Image.open(file)).convert("L" if card["channels"] == 1 else "RGB")
+    picture = ImageOps.exif_transpose(Image.open(file))
+    if picture.mode.startswith("I"):  # 16 bits: the upper 8
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    picture = picture.convert("L" if card["channels"] == 1 else "RGB")
     width, height = picture.size
     side, size = min(width, height), (card["resolution"], card["resolution"])
     box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from archatlas.cli import atlas, export, predictors, report, run
+from archatlas.cli import atlas, export, predictors, run, space
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -28,6 +29,7 @@ report.register(app)
 bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.command("predictors")(predictors.bench_predictors_command)
 app.add_typer(bench, name="bench")
+app.add_typer(space.app, name="space")
 
 
 def main() -> None:

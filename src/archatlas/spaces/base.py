@@ -84,6 +84,8 @@ class ChainSpace:
         head: `(num_classes) -> nn.Module`, from feature maps to logits.
         blocks: The choice blocks in order.
         segments: How `search.mode: segments` cuts the chain by default; lengths that add up to `L`.
+        source: Stands for the code of a user's space, so that what was made with other code is made anew; empty for a
+            built-in space.
     """
 
     name: str
@@ -94,6 +96,7 @@ class ChainSpace:
     head: Callable[[int], nn.Module]
     blocks: tuple[Block, ...]
     segments: tuple[int, ...]
+    source: str = ""
 
     def __post_init__(self) -> None:
         if sum(self.segments) != len(self.blocks) or min(self.segments, default=0) < 1:
@@ -123,7 +126,8 @@ class ChainSpace:
             [block.in_channels, block.out_channels, block.stride, [o.name for o in block.operators]]
             for block in self.blocks
         ]
-        text = json.dumps([self.name, self.resolution, self.in_channels, self.num_classes, blocks])
+        parts = [self.name, self.resolution, self.in_channels, self.num_classes, blocks]
+        text = json.dumps(parts + [self.source] * bool(self.source))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def validate(self, architecture: Architecture) -> None:

@@ -22,8 +22,12 @@ A stem is called with the image channels, a head with the number of classes, an 
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -93,7 +97,8 @@ def load_space(name: str) -> ChainSpace:
     if not path.is_file():
         raise ConfigError(f"The space file {path} does not exist.")
     with _beside(path):
-        return _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+        space = _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+    return dataclasses.replace(space, source=_source_digest(path, space))
 
 
 def parse_validation_error(error: ValidationError) -> str:
@@ -118,11 +123,33 @@ def _beside(path: Path) -> Iterator[None]:
         sys.path.remove(folder)
 
 
+def _source_digest(path: Path, space: ChainSpace) -> str:
+    """Return twelve hexadecimal digits of the space file and of the modules beside it that its builders come from.
+
+    Comments and formatting do not count: a run whose space has changed is made anew.
+    """
+    builders = [space.stem, space.head, *(operator.build for block in space.blocks for operator in block.operators)]
+    folder, files = path.resolve().parent, {path.resolve()}
+    for builder in builders:
+        while isinstance(builder, partial):
+            builder = builder.func
+        module = inspect.getmodule(builder)
+        file = Path(inspect.getfile(module)).resolve() if module is not None else folder
+        if file.suffix == ".py" and file.is_relative_to(folder):
+            files.add(file)
+    hasher = hashlib.sha256()
+    for file in sorted(files):
+        text = file.read_text(encoding="utf-8")
+        hasher.update(ast.unparse(ast.parse(text)).encode() if file.suffix == ".py" else text.encode())
+    return hasher.hexdigest()[:12]
+
+
 def _from_python(path: Path) -> ChainSpace:
     spec = importlib.util.spec_from_file_location(f"archatlas_user_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses, pickle and `inspect` look a class's module up there
     try:
         spec.loader.exec_module(module)
         space = module.space() if callable(module.space) else module.space
