@@ -177,7 +177,7 @@ class _Together(nn.Module):
     def forward(self, flat: torch.Tensor) -> torch.Tensor:
         sizes = [int(np.prod(shape)) for shape in self.inputs]
         cut = zip(self.parts, torch.split(flat, sizes, dim=1), self.inputs, strict=True)
-        return torch.cat([part(piece.unflatten(1, shape).clone()).flatten(1) for part, piece, shape in cut], dim=1)
+        return torch.cat([part(piece.reshape(-1, *shape).clone()).flatten(1) for part, piece, shape in cut], dim=1)
 
 
 def _exported(found: Sequence[PartCheck]) -> list[PartCheck]:
