@@ -8,8 +8,7 @@ import sys
 
 import typer
 
-from archatlas.cli import atlas, export, predictors, report, run
-from archatlas.cli import atlas, export, predictors, run, space
+from archatlas.cli import atlas, export, predictors, report, run, space
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
