@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional
 from torchvision.ops import Conv2dNormActivation
@@ -45,13 +46,14 @@ class Attention(nn.Module):
         self.normalise = nn.BatchNorm2d(in_channels)
         self.qkv = nn.Conv2d(in_channels, 3 * in_channels, 1)
         self.project = nn.Conv2d(in_channels, in_channels, 1)
+        self.drop_path = DropPath()  # with this, the retraining setting `drop_path` counts for the operator
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return `(B, C, H, W)`."""
         qkv = self.qkv(self.normalise(features)).unflatten(1, (3, self.heads, -1)).flatten(4)  # (B, 3, heads, c, H * W)
         query, key, value = qkv.transpose(3, 4).unbind(1)
         seen = functional.scaled_dot_product_attention(query, key, value)  # (B, heads, H * W, c)
-        return features + self.project(seen.transpose(2, 3).reshape(features.shape))
+        return features + self.drop_path(self.project(seen.transpose(2, 3).reshape(features.shape)))
 
 
 def ghost(kernel: int) -> Operator:

@@ -32,7 +32,7 @@ def trace(module: nn.Module, images: torch.Tensor) -> ExportedProgram:
         ExportError: If torch cannot follow the module; says why.
     """
     try:
-        return torch.export.export(module, (images,), dynamic_shapes=({0: Dim("batch")},))
+        return torch.export.export(module, (images,), dynamic_shapes=({0: Dim("batch")},), strict=False)
     except Exception as error:  # the module may be anyone's and raise anything
         raise ExportError(f"torch.export cannot follow it: {first_line(error)}") from error
 
@@ -47,7 +47,13 @@ def to_onnx(program: ExportedProgram, *, optimise: bool = True) -> onnx.ModelPro
     """
     try:
         converted = torch.onnx.export(
-            program, input_names=[INPUT], output_names=[OUTPUT], dynamo=True, optimize=optimise, verbose=False
+            program,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: "batch"},),
+            dynamo=True,
+            optimize=optimise,
+            verbose=False,
         )
     except Exception as error:  # likewise
         raise ExportError(f"it has no ONNX form: {first_line(error)}") from error
@@ -58,8 +64,6 @@ def to_onnx(program: ExportedProgram, *, optimise: bool = True) -> onnx.ModelPro
             del part.metadata_props[:]
     for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
         del value.metadata_props[:]
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model
 
 

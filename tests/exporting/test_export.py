@@ -19,9 +19,9 @@ import archatlas
 from archatlas import cli
 from archatlas.data import ImageData
 from archatlas.errors import ArtifactMismatchError, ConfigError, ExportError
-from archatlas.exporting import Export, OnnxClassifier, export_network
 from archatlas.exporting.card import NetworkCard, describe_network
-from archatlas.exporting.export import accuracy, compare
+from archatlas.exporting.classifiers import OnnxClassifier
+from archatlas.exporting.export import Export, accuracy, compare, export_network
 from archatlas.onnx_models import open_session, trace
 from archatlas.spaces import ChainNetwork
 from archatlas.spaces.digits import digits

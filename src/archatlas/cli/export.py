@@ -15,8 +15,8 @@ import typer
 from archatlas.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # torch and ONNX Runtime take seconds to import; `--help` must not
-    from archatlas.exporting import Export, ImagePrediction
-    from archatlas.exporting.export import OnnxFile
+    from archatlas.exporting.export import Export, OnnxFile
+    from archatlas.exporting.prediction import ImagePrediction
 
 
 class Format(StrEnum):
@@ -43,8 +43,8 @@ def export(
     """
     from archatlas.cli.console import TerminalConsole
     from archatlas.config import load_config
-    from archatlas.exporting import export_network
     from archatlas.exporting.card import describe_network
+    from archatlas.exporting.export import export_network
     from archatlas.retraining import load_network, load_result
     from archatlas.session import open_run
 
@@ -82,7 +82,8 @@ def predict_images(
     Images that cannot be read are named at the end, with exit code 2; the others are predicted all the same.
     Example: `archatlas predict-images net.onnx photos/*.png`.
     """
-    from archatlas.exporting import open_classifier, predict_images
+    from archatlas.exporting.classifiers import open_classifier
+    from archatlas.exporting.prediction import predict_images
 
     unreadable: list[ImagePrediction] = []
     good = _readable(predict_images(open_classifier(network, space), images), unreadable)

@@ -39,10 +39,7 @@ def network_section(facts: RunFacts) -> Section:
 
 def network_links(graph: SpaceGraph, architecture: Architecture) -> tuple[Link, ...]:
     """Return the drawing of an architecture: what is fixed, then its blocks with their costs."""
-    values = {
-        name: [cost.terms.offset, *cost.terms.parts(architecture)]
-        for name, cost in graph.costs.items()
-    }
+    values = {name: [cost.terms.offset, *cost.terms.parts(architecture)] for name, cost in graph.costs.items()}
     bars = [
         tuple(
             (cost_label(name), format_cost(row[i]), max(0.0, row[i]) / (max(row) or 1.0))
