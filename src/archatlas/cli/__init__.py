@@ -9,7 +9,6 @@ import sys
 import typer
 
 from archatlas.cli import atlas, bench, calibrate, explore, export, latency, report, run, space
-from archatlas.cli import atlas, export, predictors, report, run, space
 from archatlas.errors import ArchAtlasError
 from archatlas.stopping import Stopped, signals_stop
 
@@ -33,10 +32,6 @@ app.add_typer(space.app, name="space")
 benchmarks = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
 bench.register(benchmarks)
 app.add_typer(benchmarks, name="bench")
-bench = typer.Typer(help="Benchmarks against public ground truth.", no_args_is_help=True)
-bench.command("predictors")(predictors.bench_predictors_command)
-app.add_typer(bench, name="bench")
-app.add_typer(space.app, name="space")
 
 
 def main() -> None:
