@@ -101,7 +101,7 @@ def _check(connection: duckdb.DuckDBPyConnection, condition: str, columns: list[
     if depth > _DEEPEST:
         raise ConfigError(f"The condition nests brackets {depth} deep; at most {_DEEPEST} are read.")
     try:
-        row = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT ({condition}\n)"]).fetchone()
+        row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT ({condition}\n)"]).fetchone()
         tree = json.loads(row[0]) if row else {}
     except (duckdb.Error, RecursionError, ValueError) as error:
         raise ConfigError(f"Cannot read {condition!r} as a condition: {_first_line(error)}") from None
