@@ -90,7 +90,7 @@ def tables(rows: Rows) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Fill the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="+", type=Path, help="what `archatlas bench ... --json` wrote")
     rows = [row for path in parser.parse_args().rows for row in json.loads(path.read_text())]

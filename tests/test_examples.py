@@ -42,6 +42,23 @@ def test_own_predictor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert float(tau[1]) > 0.6
 
 
+def test_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    said = _run("own_data.py", monkeypatch, capsys, str(tmp_path), "--quick")
+    assert "3 classes, 3 channels, 16x16 pixels" in said
+    assert "{'circle': 78, 'square': 106, 'triangle': 26}" in said
+    assert re.search(r"[0-2]{6}: test accuracy [\d.]+%, mean over classes [\d.]+%", said)
+
+
+def test_retraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = _run("retraining.py", monkeypatch, capsys, str(tmp_path), "--quick")
+    accuracies = dict(re.findall(r"(\w+): test accuracy ([\d.]+)%", said))
+    assert list(accuracies) == ["quick", "strong", "inherited", "taught"]
+    assert float(accuracies["inherited"]) > float(accuracies["quick"])
+    for name in ("supernet", *accuracies):
+        assert (tmp_path / name / "log" / "metrics.csv").is_file()
+
+
 def test_every_example_is_listed() -> None:
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
     listed = set(re.findall(r"\]\((\w+\.py)\)", (EXAMPLES / "README.md").read_text()))

@@ -74,6 +74,7 @@ def main() -> None:
             "hardware": {"accelerator": "cpu"},
             "supernet": {"epochs": 2 if quick else 20, "batch_size": 32},
             "evaluation": {"recalibration_images": 64, "validation_images": 45 if quick else 300},
+            "predictor": {"training": {"members": 2 if quick else 5}},
             "search": {"shortlist": 6, "sampling": {"round_size": 20, "floor": 40, "ceiling": 40}},
             "retraining": {"epochs": 3 if quick else 20, "batch_size": 32},
         },

@@ -241,8 +241,6 @@ class WindowTerms:
     def cheapest_rest(self, length: int) -> Floats:
         """Return the smallest sum of all terms that reach beyond the first `length` blocks.
 
-        Variable elimination from the end of the chain. Of the first blocks, the last `2 K` decide.
-
         Returns:
             One axis per block from `max(0, length - 2 K)` to `length - 1`, in order; a scalar for length 0.
         """

@@ -80,9 +80,9 @@ def test_a_measurement_continues_where_it_was_stopped(rows, tmp_path):
         dataclasses.replace(b, ms=0, lower_ms=0, upper_ms=0) for b in rows
     ]
     np.testing.assert_allclose([row.ms for row in again], [row.ms for row in rows])
-    assert device.prepared - before < 9 + 2 * 18  # all parts once, networks each turn
+    assert device.prepared - before < 7 + 2 * 18  # all parts once, networks each turn
     keys = [json.loads(line)["key"] for line in log.read_text().splitlines()[1:]]
-    assert len(keys) == len(set(keys)) == 2 * (9 + 18)
+    assert len(keys) == len(set(keys)) == 2 * (7 + 18)
 
 
 def test_conditions_are_never_mixed(tmp_path):

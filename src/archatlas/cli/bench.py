@@ -190,7 +190,7 @@ def search(
         from archatlas.files import write_text
         from archatlas.reporting.benchmark_figures import search_figure
 
-        write_text(figure, search_figure(file.rows).to_html(include_plotlyjs="cdn"))
+        write_text(figure, search_figure(file.rows).to_html(include_plotlyjs=True))
 
 
 def register(app: typer.Typer) -> None:

@@ -28,7 +28,8 @@ def search_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         for number, searcher in enumerate(searchers):
             mine = [row for row in shown if (row["task"], row["predictor"]) == (task, searcher)]
             _add_curve(figure, mine, searcher, _COLOURS[number % len(_COLOURS)], column)
-    figure.update_xaxes(type="log", title="stand-alone trainings", color=_GREY, dtick="D1")
+    ticks = sorted({row["trainings"] for row in shown})
+    figure.update_xaxes(type="log", title="stand-alone trainings", color=_GREY, tickvals=ticks)
     figure.update_yaxes(color=_GREY)
     figure.update_yaxes(title="best true accuracy found, %", col=1)
     return figure.update_layout(
@@ -49,6 +50,7 @@ def _add_curve(figure: go.Figure, rows: Sequence[Mapping[str, Any]], name: str, 
     band = {"x": [*counts, *counts[::-1]], "y": [*(mean + spread), *(mean - spread)[::-1]]}
     figure.add_scatter(
         **band,
+        mode="lines",
         fill="toself",
         fillcolor=colour,
         opacity=0.15,
