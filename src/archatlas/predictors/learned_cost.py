@@ -48,7 +48,7 @@ def learn_cost(
         architectures: `(A, L)` measured networks.
         values: `(A,)` what they cost, in any unit.
         seed: Of the start of the climb, and of the networks that the evidence is taken over where there are many.
-        radius: 0 adds up over blocks. 1 lets neighbours interact; on six public devices that predicted worse. No more
+        radius: 0 adds up over blocks. 1 lets neighbours interact; on five public devices that predicted worse. No more
             than 1.
 
     Returns:
