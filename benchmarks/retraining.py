@@ -33,13 +33,14 @@ from archatlas.costs.macs import count, count_costs
 from archatlas.data import Batch, DataConfig, ImageData, Split, load_data
 from archatlas.errors import ConfigError
 from archatlas.files import read_json, write_json
+from archatlas.measurement import measure
 from archatlas.objective import Objective
 from archatlas.records import Architecture, format_architecture, parse_architecture
 from archatlas.retraining import Recipe, RetrainingConfig
 from archatlas.spaces import ChainSpace
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
 from archatlas.testing.tiny import tiny_data
-from archatlas.training import measure, seeded, train
+from archatlas.training import seeded, train
 
 Build = Callable[[], nn.Module]
 PIECES = 20

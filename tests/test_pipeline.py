@@ -20,10 +20,10 @@ from archatlas import cli
 from archatlas.cli.console import TerminalConsole
 from archatlas.config import parse_config
 from archatlas.data import DataConfig, load_data
+from archatlas.measurement import measure
 from archatlas.retraining import load_network
 from archatlas.session import open_run
 from archatlas.spaces.digits import digits
-from archatlas.training import measure
 
 SETTINGS = """
 hardware: {accelerator: cpu, threads: 1}

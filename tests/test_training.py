@@ -15,11 +15,12 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from archatlas.config import HardwareConfig
+from archatlas.measurement import measure
 from archatlas.records import silent
 from archatlas.session import launch
 from archatlas.stopping import Stopped, signals_stop
 from archatlas.testing.tiny import tiny_data, tiny_space, untrained_supernet
-from archatlas.training import TrainingConfig, measure, seeded, train
+from archatlas.training import TrainingConfig, seeded, train
 
 CPU = functools.partial(Fabric, accelerator="cpu", devices=1)
 CONFIG = TrainingConfig(epochs=2, batch_size=16, warmup_epochs=1.0, ema_decay=0.9, checkpoint_seconds=0.0)

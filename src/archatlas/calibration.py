@@ -15,6 +15,7 @@ import numpy as np
 from archatlas.atlas import tabulate
 from archatlas.errors import ConfigError
 from archatlas.files import write_json
+from archatlas.measurement import measure
 from archatlas.pipeline import fit_samples
 from archatlas.predictors import WindowedPredictor, build_predictor
 from archatlas.predictors.calibration import FittedCalibration, calibrate
@@ -27,7 +28,6 @@ from archatlas.search.acquisition import Candidates, acquire, next_round
 from archatlas.session import Run
 from archatlas.spaces import SpaceGraph
 from archatlas.store import EvaluationStore, Scope
-from archatlas.training import measure
 
 STORE = "trainings.sqlite"
 RESULT = "calibration.json"

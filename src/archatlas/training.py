@@ -1,13 +1,14 @@
 """The only image-training loop; super-network and stand-alone training both use it.
 
 Every random decision of a step is a pure function of `(seed, step)`, for which torch's generators are seeded anew at
-each step, and a checkpoint holds all the rest, so a run
-that was stopped and continued ends with the same weights as an undisturbed one on the same machine.
+each step, and a checkpoint holds all the rest, so a run that was stopped and continued ends with the same weights as
+an undisturbed one on the same machine.
 
 With several processes each sees its part of every batch and runs the same forwards; gradients are averaged over
 processes before the update, for just those parameters that the step used. Nothing is wrapped, so super-networks with
 unused operators need no special strategy. BN takes its statistics over all processes, so that any number of them
-trains the same network; a training may be continued by another number.
+trains the same network; a training may be continued by another number. Mixup and CutMix alone pair the images of one
+process, so with them the number of processes matters.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -351,24 +351,6 @@ def save_weights(network: nn.Module, path: Path) -> None:
     write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """How good a network is on a split.
-
-    Args:
-        loss: Mean cross-entropy, in nats.
-        accuracy: Share of images classified correctly, 0 to 1.
-        balanced_accuracy: Mean over classes of the share of their images classified correctly, 0 to 1: small classes
-            count as much as large ones. Classes without images do not count.
-        num_images: Number of images.
-    """
-
-    loss: float
-    accuracy: float
-    balanced_accuracy: float
-    num_images: int
-
-
 def load_weights(network: nn.Module, path: Path) -> None:
     """Read into a network what `save_weights` wrote.
 
@@ -382,23 +364,3 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise ArtifactMismatchError(
             f"{path} is missing, damaged or of another network ({reason}); run the stage that writes it again."
         ) from error
-
-
-@torch.inference_mode()
-def measure(network: nn.Module, split: Split, *, fabric: Fabric, batch_size: int = 512) -> Measurement:
-    """Measure a network on a split, in evaluation mode."""
-    network.eval()
-    loss, predicted = 0.0, []
-    for images, labels in split.ordered(batch_size=batch_size, device=fabric.device):
-        with fabric.autocast():
-            logits = network(images.contiguous(memory_format=torch.channels_last)).float()
-        loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        predicted.append(logits.argmax(1).cpu().numpy())
-    correct = np.concatenate(predicted) == split.labels
-    count, right = np.bincount(split.labels), np.bincount(split.labels, weights=correct)
-    return Measurement(
-        loss=loss / len(split),
-        accuracy=int(correct.sum()) / len(split),
-        balanced_accuracy=float((right[count > 0] / count[count > 0]).mean()),
-        num_images=len(split),
-    )

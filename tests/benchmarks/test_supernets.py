@@ -13,10 +13,10 @@ from archatlas.benchmarks.supernets import Scores, SupernetsConfig, score_supern
 from archatlas.data import DataConfig, load_data
 from archatlas.errors import ArtifactMismatchError
 from archatlas.evaluation import EvaluationConfig
+from archatlas.measurement import measure
 from archatlas.records import as_array, silent
 from archatlas.supernet import load_supernet
 from archatlas.testing.tiny import tiny_data
-from archatlas.training import measure
 
 DATA = tiny_data(channels=3, resolution=16, num_classes=10, train=64, validation=40)
 NETWORKS = as_array([[0] * 8, [1, 0, 2, 0, 0, 0, 0, 0], [1, 0, 2, 1, 0, 0, 1, 2]])

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from archatlas.data import ImageData
 from archatlas.errors import ConfigError
+from archatlas.measurement import measure
 from archatlas.records import silent
 from archatlas.retraining import Distillation, Recipe, RetrainingConfig, load_network, load_result, retrain
 from archatlas.retraining.teachers import largest, load_teacher
 from archatlas.testing.tiny import tiny_data, tiny_space, untrained_supernet
-from archatlas.training import measure
 
 CPU = partial(Fabric, accelerator="cpu", devices=1)
 SPACE, NETWORK = tiny_space(), (1, 2, 1)

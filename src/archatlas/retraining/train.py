@@ -12,13 +12,14 @@ from torch import nn
 from archatlas.data import ImageData
 from archatlas.errors import ArtifactMismatchError, ConfigError
 from archatlas.files import read_header, write_json
+from archatlas.measurement import measure
 from archatlas.objective import Objective
 from archatlas.records import Architecture, Monitor, format_architecture, parse_architecture
 from archatlas.retraining.config import RetrainingConfig
 from archatlas.retraining.teachers import load_teacher
 from archatlas.spaces import ChainNetwork, ChainSpace
 from archatlas.supernet import SuperNet
-from archatlas.training import load_weights, measure, save_weights, seeded, train
+from archatlas.training import load_weights, save_weights, seeded, train
 
 FORMAT = 2
 
