@@ -85,7 +85,8 @@ def run(graph: SpaceGraph, order: TwoStageTerms, tmp_path_factory: pytest.TempPa
         test_loss=0.5,
         test_images=20,
     )
-    write_json(path / "network" / "network.json", dataclasses.asdict(trained) | {"architecture": "111"})
+    header = dataclasses.asdict(trained) | {"format": 2, "space": "tiny", "architecture": "111"}
+    write_json(path / "network" / "network.json", header)
     return path
 
 

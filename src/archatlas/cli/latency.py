@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archatlas.cli.console import TerminalConsole
 from archatlas.errors import ConfigError
 
 if TYPE_CHECKING:  # torch and onnxruntime take seconds to import; `--help` must not
@@ -66,6 +65,7 @@ def measure(
     The same command continues a stopped measurement.
     Example: `archatlas latency measure --space mobile-cifar --device cpu --threads 1 --batch 1 -o cpu.parquet`.
     """
+    from archatlas.cli.console import TerminalConsole
     from archatlas.costs.measuring import Plan, conditions_of
     from archatlas.costs.measuring import measure as measure_space
     from archatlas.costs.parts import table_of_parts
