@@ -225,7 +225,7 @@ def test_wrong_input_gets_one_message_and_exit_code_2(
     ("text", "message"),
     [
         ("budgets: {macs: 10}", "the smallest attainable macs is 151,808"),
-        ("budgets: {watts: 10}", "budgets names the cost 'watts'; digits has macs, params"),
+        ("budgets: {watts: 10}", "budgets names the cost 'watts'; this run has macs, params"),
         ("data: {name: folder, path: nowhere}", "nowhere"),
         ("search: {mode: segments, segments: [2, 2]}", "add up to 4; digits has 6 blocks"),
     ],
