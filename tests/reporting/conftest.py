@@ -1,15 +1,13 @@
-"""A short run of the digits, and a browser to look at its report."""
+"""A short run of the digits, whose report is looked at."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, sync_playwright
 
 from archatlas.cli.console import TerminalConsole
 from archatlas.config import parse_config
@@ -26,16 +24,6 @@ retraining: {epochs: 1, checkpoint_seconds: 0}
 budgets: {macs: 2.0e6}
 """
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,17 +31,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_run(parse_config(yaml.safe_load(SETTINGS), source="test"), path, TerminalConsole()) as run:
         run_all(run)
     return path
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on PATH")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
