@@ -2,8 +2,8 @@
 
 Fits a WindowGCN to synthetic scores, then moves the sliders to places not asked before. `answer_ms` is what the server
 computes for a move: the ten best with proof, their place in the space, the drawing of the best. `round_trip_ms` is what
-the user waits: from the key press on the slider in Chromium until the answer stands on the page; it includes the 40 ms
-in which the page waits for the slider to rest. Without Chromium it is null. The last line is JSON.
+the user waits: from the key press on the slider in Chromium until the answer stands on the page. Without Chromium it is
+null. The last line is JSON.
 """
 
 from __future__ import annotations

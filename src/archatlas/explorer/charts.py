@@ -135,6 +135,7 @@ def _finished(figure: go.Figure, explorer: Explorer, cost: str) -> go.Figure:
         height=None,
         autosize=True,
         margin={"l": 60, "r": 36, "t": 50, "b": 50},
+        showlegend=True,
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         clickmode="event",

@@ -1,5 +1,7 @@
 // What needs no question to the server: a slider and its number follow each other, and commands are copied.
-const turns = {};
+const moves = {}; // when each slider was moved last
+const DRAG_MS = 100; // moves closer than this are one drag
+const REST_MS = 40;
 window.dash_clientside = Object.assign({}, window.dash_clientside, {
   explorer: {
     limit: function (slider, limit, low, high) {
@@ -9,10 +11,15 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
         return [same, same];
       }
       if (moved.kind === "slider") {
-        // While the thumb is dragged only its last place in a moment is asked about.
-        const turn = (turns[moved.cost] = (turns[moved.cost] || 0) + 1);
+        // A single move is asked about at once; of a drag, each place where the thumb rests for a moment.
+        const now = performance.now();
+        const resting = now - (moves[moved.cost] || -DRAG_MS) >= DRAG_MS;
+        moves[moved.cost] = now;
+        if (resting) {
+          return [same, Number(slider)];
+        }
         return new Promise((resolve) =>
-          setTimeout(() => resolve([same, turns[moved.cost] === turn ? Number(slider) : same]), 40)
+          setTimeout(() => resolve([same, moves[moved.cost] === now ? Number(slider) : same]), REST_MS)
         );
       }
       const number = limit === null || limit === undefined ? Number(high) : Number(limit);
