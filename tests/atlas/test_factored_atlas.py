@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from archatlas.atlas.factored import FactoredAtlas, tabulate
@@ -77,6 +77,18 @@ def test_budgets_equal_enumeration(case, shares, k):
         assert best.certificate.gap == 0
 
 
+ROUNDED_GATE = {
+    "stage_lengths": [1, 3, 1],
+    "seed": 116,
+    "radii": (2, 0),
+    "keep": 0.02,
+    "ties": True,
+    "integer_costs": False,
+}
+"""Two equal screens differ in the last digit, and the gate lies between them."""
+
+
+@example(case=ROUNDED_GATE, levels=2)
 @settings(max_examples=30, deadline=None)
 @given(case=CASES, levels=st.sampled_from([2, 9, 40]))
 def test_front_equals_enumeration(case, levels):

@@ -278,18 +278,22 @@ class FactoredAtlas:
         if not self._screened:
             found = solve(make_problem(self.graph, self.order.rank, terms, limits), max_width=_FRONT_WIDTH)
             return self._answers(found)
-        gate = self.order.threshold
-        tested = solve(make_problem(self.graph, self.order.screen, terms, limits), enough=gate, max_width=_FRONT_WIDTH)
-        survive = np.array([bool(len(o.scores)) and o.scores[0] >= gate for o in tested])
+        gate, screen = self.order.threshold, make_problem(self.graph, self.order.screen, terms, limits)
+        tested = solve(screen, enough=gate, max_width=_FRONT_WIDTH)
+        # One that misses the gate by rounding alone may stand for an equal one that passes it.
+        near = np.array([bool(len(o.scores)) and o.scores[0] >= gate - 4 * screen.slack[0] for o in tested])
         answers: list[Answer] = []
-        if not survive.all():
-            found = solve(make_problem(self.graph, self.order.screen, terms, limits[~survive]), max_width=_FRONT_WIDTH)
-            answers += self._answers(found)
-        if survive.any():
-            screen_limits = np.column_stack([np.full(survive.sum(), -gate), limits[survive]])
+        below = ~near
+        if near.any():
+            screen_limits = np.column_stack([np.full(near.sum(), -gate), limits[near]])
             problem = make_problem(self.graph, self.order.rank, [negated(self.order.screen), *terms], screen_limits)
-            seeds = np.concatenate([o.architectures for o, ok in zip(tested, survive, strict=True) if ok])
-            answers += self._answers(solve(problem, seeds=seeds, max_width=_FRONT_WIDTH))
+            seeds = np.concatenate([o.architectures for o, ok in zip(tested, near, strict=True) if ok])
+            found = solve(problem, seeds=seeds, max_width=_FRONT_WIDTH)
+            answers += self._answers(found)
+            below[near] = [not len(o.scores) and o.upper == -np.inf for o in found]
+        if below.any():
+            found = solve(make_problem(self.graph, self.order.screen, terms, limits[below]), max_width=_FRONT_WIDTH)
+            answers += self._answers(found)
         return answers
 
     def _answers(self, optima: Sequence[Optimum]) -> list[Answer]:
