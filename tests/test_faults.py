@@ -7,17 +7,15 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from archatlas import cli
 from archatlas.cli.console import TerminalConsole
 from archatlas.records import Monitor
+from archatlas.testing.commands import call, evaluation_rows
 
 SETTINGS = """
 data: {train_images: 128}
@@ -28,20 +26,6 @@ predictor: {name: ridge}
 search: {shortlist: 4, sampling: {round_size: 15, floor: 30, ceiling: 30}}
 retraining: {epochs: 8, checkpoint_seconds: 3600}
 """
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, settings: Path, run: Path) -> int:
-    monkeypatch.setattr(sys, "argv", ["archatlas", "run", str(settings), "--run", str(run)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
-def _table(run: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(run / "evaluations.sqlite") as connection:
-        return connection.execute("SELECT architecture, loss, accuracy, times FROM evaluations ORDER BY 1").fetchall()
 
 
 def _done(run: Path) -> list[str]:
@@ -59,14 +43,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert _run(monkeypatch, settings, run) == 0
+    assert call("run", str(settings), "--run", str(run)) == 0
     assert _done(run) == ["train", "search", "fit", "retrain"]
     return run
 
 
 def _same(run: Path, other: Path) -> bool:
-    return (run / "result.json").read_bytes() == (other / "result.json").read_bytes() and _table(run) == _table(other)
+    same_bytes = (run / "result.json").read_bytes() == (other / "result.json").read_bytes()
+    return same_bytes and evaluation_rows(run) == evaluation_rows(other)
 
 
 def _signal_at(monkeypatch: pytest.MonkeyPatch, number: int, title: str, unit: int) -> None:
@@ -100,7 +84,7 @@ def test_signals_end_every_stage_with_a_checkpoint_and_a_line(
     for number, title, unit, code in stops:
         with monkeypatch.context() as patched:
             _signal_at(patched, number, title, unit)
-            assert _run(patched, settings, run) == code
+            assert call("run", str(settings), "--run", str(run)) == code
         line = capsys.readouterr().err.splitlines()[-1]
         assert line == f"stopped; continue with: archatlas run {settings} --run {run}"
         assert (run / "supernet" / "checkpoint.pt").is_file()
@@ -108,7 +92,7 @@ def test_signals_end_every_stage_with_a_checkpoint_and_a_line(
         assert not list(run.rglob(".*.pt"))
     assert (run / "network" / "checkpoint.pt").is_file()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert _run(monkeypatch, settings, run) == 0
+    assert call("run", str(settings), "--run", str(run)) == 0
     assert _same(run, undisturbed)
     assert _done(run) == _done(undisturbed)
 
@@ -117,7 +101,6 @@ def test_files_cut_short_are_named_and_made_again(
     settings: Path,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
@@ -128,7 +111,7 @@ def test_files_cut_short_are_named_and_made_again(
                 stream.truncate(path.stat().st_size // 2)
     shutil.rmtree(run / "predictor")
     (run / "events.jsonl").write_text((undisturbed / "events.jsonl").read_text()[:-40])
-    assert _run(monkeypatch, settings, run) == 0
+    assert call("run", str(settings), "--run", str(run)) == 0
     shown = capsys.readouterr().err
     for name in ("stages.json", "supernet/weights.safetensors", "search.json", "evaluations.sqlite", "fit.json"):
         assert f"{run / name} was" in shown or f"{run / name} is" in shown, name
@@ -139,18 +122,17 @@ def test_a_full_disk_is_named_and_the_run_continues(
     settings: Path,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # less than a checkpoint
     try:
-        assert _run(monkeypatch, settings, run) == 2
+        assert call("run", str(settings), "--run", str(run)) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "checkpoint.pt cannot be written: File too large" in capsys.readouterr().err
-    assert _run(monkeypatch, settings, run) == 0
+    assert call("run", str(settings), "--run", str(run)) == 0
     assert _same(run, undisturbed)
 
 
@@ -168,13 +150,12 @@ def test_changed_settings_redo_only_what_depends_on_them(
     redone: list[str],
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, changed = tmp_path / "run", tmp_path / "changed.yaml"
     shutil.copytree(undisturbed, run)
     changed.write_text(SETTINGS.replace(old, new))
-    assert _run(monkeypatch, changed, run) == 0
+    assert call("run", str(changed), "--run", str(run)) == 0
     said = [line.split(":")[0] for line in capsys.readouterr().err.splitlines() if "have changed, redoing" in line]
     same_winner = "retrain" not in said
     assert [name for name in said if name != "retrain"] == redone

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 import archatlas
-from archatlas import cli
 from archatlas.data import DataConfig, load_data
 from archatlas.spaces.user import load_space
+from archatlas.testing.commands import call
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 SPACE = EXAMPLES / "own_space.py"
@@ -56,16 +56,6 @@ class Finished:
         return [str(path) for path in sorted(self.images.rglob("*.png"))]
 
 
-def _main(*arguments: str) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["archatlas", *arguments])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("own")
@@ -79,8 +69,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     with pytest.MonkeyPatch.context() as patch:
         printed = io.StringIO()
         patch.setattr(sys, "stdout", printed)
-        assert _main("run", str(config), "--run", str(folder / "run")) == 0
-        assert _main("export", str(folder / "run")) == 0
+        assert call("run", str(config), "--run", str(folder / "run")) == 0
+        assert call("export", str(folder / "run")) == 0
     return Finished(run=folder / "run", images=folder / "images", shown=printed.getvalue())
 
 
@@ -88,7 +78,7 @@ def test_the_space_is_counted_priced_searched_and_asked(finished: Finished, caps
     space = load_space(str(SPACE))
     assert space.num_choices == (2, 3, 3, 4, 2)
     assert space.size == 2 * 3 * 3 * 4 * 2 == 144
-    assert _main("query", str(finished.run), "params <= 25000", "--top", "200", "--format", "json") == 0
+    assert call("query", str(finished.run), "params <= 25000", "--top", "200", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert 0 < len(rows) < 144
     params = {
@@ -101,7 +91,7 @@ def test_the_space_is_counted_priced_searched_and_asked(finished: Finished, caps
     assert {row["architecture"]: row["params"] for row in rows} == {
         text: count for text, count in params.items() if count <= 25000
     }
-    assert _main("pareto", str(finished.run), "--format", "json") == 0
+    assert call("pareto", str(finished.run), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)[-1]["gap"] == 0
 
 
@@ -116,7 +106,7 @@ def test_exported_and_reloaded_in_a_new_process_the_predictions_agree_to_the_las
     onnx, card = finished.run / "export" / "net.onnx", finished.run / "export" / "net.json"
     assert "ONNX Runtime and torch differ" in finished.shown
     assert len(finished.files) == 60
-    assert _main("predict-images", str(onnx), *finished.files) == 0
+    assert call("predict-images", str(onnx), *finished.files) == 0
     here = _predicted(capsys.readouterr().out)
     assert list(here) == finished.files
     assert len({label for label, _ in here.values()}) > 1
@@ -148,7 +138,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(
     (tmp_path / "broken.png").write_bytes(b"\x89PNG but no more")
     good, missing = finished.files[0], str(tmp_path / "none.png")
     asked = [good, str(tmp_path / "broken.png"), missing, good]
-    assert _main("predict-images", str(finished.run / "export" / "net.onnx"), *asked) == 2
+    assert call("predict-images", str(finished.run / "export" / "net.onnx"), *asked) == 2
     captured = capsys.readouterr()
     assert [row["image"] for row in csv.DictReader(io.StringIO(captured.out))] == [good, good]
     assert "2 of 4 images cannot be read:" in captured.err
@@ -160,9 +150,9 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(
 def test_a_network_that_is_none_is_refused(
     finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main("predict-images", str(tmp_path / "none.onnx"), finished.files[0]) == 2
+    assert call("predict-images", str(tmp_path / "none.onnx"), finished.files[0]) == 2
     assert "does not exist; make one with: archatlas export RUN" in capsys.readouterr().err
-    assert _main("predict-images", str(finished.run / "export" / "net.json"), finished.files[0]) == 2
+    assert call("predict-images", str(finished.run / "export" / "net.json"), finished.files[0]) == 2
     assert "--space on the command line" in capsys.readouterr().err
 
 

@@ -16,7 +16,6 @@ import pytest
 import yaml
 from lightning_fabric import Fabric
 
-from archatlas import cli
 from archatlas.cli.console import TerminalConsole
 from archatlas.config import parse_config
 from archatlas.data import DataConfig, load_data
@@ -24,6 +23,7 @@ from archatlas.measurement import measure
 from archatlas.retraining import load_network
 from archatlas.session import open_run
 from archatlas.spaces.digits import digits
+from archatlas.testing.commands import call, evaluation_rows
 
 SETTINGS = """
 hardware: {accelerator: cpu, threads: 1}
@@ -33,20 +33,6 @@ predictor: {training: {members: 2}}
 search: {shortlist: 6, sampling: {round_size: 20, floor: 40, ceiling: 40}}
 retraining: {epochs: 2, checkpoint_seconds: 0}
 """
-
-
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["archatlas", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
-def _table(run: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(run / "evaluations.sqlite") as connection:
-        return connection.execute("SELECT architecture, loss, accuracy, times FROM evaluations ORDER BY 1").fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +64,11 @@ def test_a_run_leaves_a_result_a_fit_and_an_atlas(undisturbed: Path) -> None:
     assert set(result["costs"]) == {"macs", "params"}
     report = json.loads((undisturbed / "fit.json").read_text())
     shortlisted = json.loads((undisturbed / "search.json").read_text())["shortlisted"]
-    assert report["num_fitted"] + report["num_held_out"] == 40 == len(_table(undisturbed)) - len(shortlisted)
+    assert report["num_fitted"] + report["num_held_out"] == 40 == len(evaluation_rows(undisturbed)) - len(shortlisted)
     assert {"macs", "params", "depth", "ridge"} <= {row["name"] for row in report["rows"]}
     assert "not agreement with the truth" in report["caution"]
     assert (undisturbed / "atlas" / "atlas.json").is_file()
-    rows = _table(undisturbed)
+    rows = evaluation_rows(undisturbed)
     assert 40 <= len(rows) <= 46
     assert {times for *_, times in rows} == {1}
 
@@ -92,7 +78,7 @@ def _in_training(run: Path) -> bool:
 
 
 def _in_evaluation(run: Path) -> bool:
-    return (run / "evaluations.sqlite").exists() and len(_table(run)) >= 5
+    return (run / "evaluations.sqlite").exists() and len(evaluation_rows(run)) >= 5
 
 
 def _in_retraining(run: Path) -> bool:
@@ -127,21 +113,21 @@ def test_killed_in_every_stage_and_continued_it_ends_the_same(
     finished = subprocess.run(_command(settings, run), capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert (run / "result.json").read_bytes() == (undisturbed / "result.json").read_bytes()
-    assert _table(run) == _table(undisturbed)
+    assert evaluation_rows(run) == evaluation_rows(undisturbed)
 
 
 def test_only_dependent_stages_are_redone(
-    settings: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = _table(undisturbed)
+    before = evaluation_rows(undisturbed)
     changed = settings.parent / "changed.yaml"
     changed.write_text(SETTINGS.replace("retraining: {epochs: 2", "retraining: {epochs: 1"))
-    assert _main(monkeypatch, "run", str(changed), "--run", str(undisturbed)) == 0
+    assert call("run", str(changed), "--run", str(undisturbed)) == 0
     shown = capsys.readouterr().err
     assert "retrain: settings or inputs have changed, redoing it" in shown
     assert "train: settings" not in shown.replace("retrain:", "")
     assert "scoring" not in shown
-    assert _table(undisturbed) == before
+    assert evaluation_rows(undisturbed) == before
 
 
 def test_the_written_network_is_the_tested_one(undisturbed: Path) -> None:
@@ -160,35 +146,31 @@ def test_every_training_depends_on_augmentation_and_precision(change: str, tmp_p
     assert not set(fingerprints[0]) & set(fingerprints[1])
 
 
-def test_a_table_of_scores_is_fitted_predicted_and_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_table_of_scores_is_fitted_predicted_and_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, fitted = tmp_path / "scores.csv", str(tmp_path / "fitted")
     rows = digits().all_architectures()[::9].tolist()
     table.write_text("architecture,score\n" + "".join(f"{''.join(map(str, r))},{50 + sum(r)}\n" for r in rows))
-    assert _main(monkeypatch, "fit", "--table", str(table), "--space", "digits", "-o", fitted) == 0
+    assert call("fit", "--table", str(table), "--space", "digits", "-o", fitted) == 0
     assert "held-out measured scores" in capsys.readouterr().out
-    assert _main(monkeypatch, "predict", f"{fitted}/predictor", "222222", "000000", "--space", "digits") == 0
+    assert call("predict", f"{fitted}/predictor", "222222", "000000", "--space", "digits") == 0
     best, worst = (float(line.split(",")[1]) for line in capsys.readouterr().out.splitlines()[1:])
     assert best > worst
-    assert _main(monkeypatch, "query", fitted, "macs <= 1e6", "--top", "3", "--format", "csv") == 0
+    assert call("query", fitted, "macs <= 1e6", "--top", "3", "--format", "csv") == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
     table.write_text("architecture,score\n222222,nan\n")
-    assert _main(monkeypatch, "fit", "--table", str(table), "--space", "digits", "-o", f"{fitted}2") == 2
+    assert call("fit", "--table", str(table), "--space", "digits", "-o", f"{fitted}2") == 2
     assert not Path(f"{fitted}2").exists()
 
 
-def test_single_stages_work_on_a_run(
-    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_single_stages_work_on_a_run(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(undisturbed)
-    assert _main(monkeypatch, "train", run) == 0
-    assert _main(monkeypatch, "evaluate", run, "000000", "010000", "001000", "222222") == 0
+    assert call("train", run) == 0
+    assert call("evaluate", run, "000000", "010000", "001000", "222222") == 0
     captured = capsys.readouterr()
     assert "4 asked, 4 distinct networks" not in captured.err
     assert len(captured.out.splitlines()) == 1 + len({"000000", "010000", "001000", "222222"}) - 1
     assert "4 asked, 3 distinct networks" in captured.err  # 010000 and 001000 are one network
-    assert _main(monkeypatch, "search", run) == 0
+    assert call("search", run) == 0
     assert "one-shot accuracy" in capsys.readouterr().out
 
 
@@ -214,7 +196,7 @@ def test_wrong_input_gets_one_message_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     filled = [a.format(run=undisturbed, missing=tmp_path / "none.yaml") for a in arguments]
-    assert _main(monkeypatch, *filled) == 2
+    assert call(*filled) == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
@@ -235,7 +217,6 @@ def test_settings_that_do_not_fit_are_refused(
     message: str,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "bad.yaml"
@@ -243,17 +224,15 @@ def test_settings_that_do_not_fit_are_refused(
     if "mode: segments" in text:
         path.write_text(SETTINGS.replace("search: {", text.removesuffix("}") + ", "))
     run = tmp_path / "run" if "data:" in text else undisturbed
-    assert _main(monkeypatch, "run", str(path), "--run", str(run)) == 2
+    assert call("run", str(path), "--run", str(run)) == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
 
 
-def test_init_writes_settings_that_run_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_init_writes_settings_that_run_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "mine.yaml"
-    assert _main(monkeypatch, "init", "--space", "fairnas", "--data", "./images", "-o", str(output)) == 0
+    assert call("init", "--space", "fairnas", "--data", "./images", "-o", str(output)) == 0
     assert "name: folder" in output.read_text()
-    assert _main(monkeypatch, "init", "-o", str(output)) == 2
+    assert call("init", "-o", str(output)) == 2
     assert "exists already" in capsys.readouterr().err

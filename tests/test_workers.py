@@ -77,7 +77,7 @@ def test_paths_are_made_absolute_for_workers(tmp_path, monkeypatch):
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"pip install 'archatlas\[ray\]'"), fanned_out("ray", RayConfig(), subject()):
+    with pytest.raises(ConfigError, match=r"pip install 'archatlas\[ray\]'"), fanned_out("ray", RayConfig(), subject):
         pass
 
 
@@ -112,7 +112,7 @@ def test_ray_gives_the_serial_table_also_when_a_worker_is_killed(tmp_path, monke
                 killed.append(_workers()[0])
                 os.kill(killed[0], signal.SIGKILL)
 
-        with fanned_out("ray", RayConfig(workers=2), subject()) as workers:
+        with fanned_out("ray", RayConfig(workers=2), subject) as workers:
             assert signal.getsignal(signal.SIGTERM) is handler
             assert table(tmp_path / "ray", workers) == serial
             assert table(tmp_path / "killed", workers, kill_one) == serial

@@ -159,13 +159,13 @@ def _trained(run: Run, architecture: Architecture, settings: RetrainingConfig, t
 
 def _candidates(run: Run) -> Candidates:
     """Return what may be trained: the space if it is small, else random networks and the best of the fit at hand."""
-    reference = _within_budgets(run, reference_architectures(run.graph, seed=run.config.seed))
-    whole = run.space.size <= len(reference_architectures(run.graph, seed=run.config.seed))
+    drawn = reference_architectures(run.graph, seed=run.config.seed)
+    reference, whole = _within_budgets(run, drawn), run.space.size <= len(drawn)
 
     def pool(fitted: WindowedPredictor) -> Architectures:
         if whole:
             return reference
-        top = tabulate(run.graph, fitted.terms).top(_LARGEST_POOL, run.config.limits)
+        top = tabulate(run.graph, fitted.terms).top(_LARGEST_POOL, run.limits)
         best_ones = as_array([architecture for architecture, _ in top])
         return as_array(np.unique(run.graph.canonical(np.concatenate([best_ones, reference])), axis=0))
 
@@ -174,7 +174,7 @@ def _candidates(run: Run) -> Candidates:
 
 def _within_budgets(run: Run, architectures: Architectures) -> Architectures:
     distinct = np.unique(run.graph.canonical(architectures), axis=0)
-    for budget in run.config.limits:
+    for budget in run.limits:
         distinct = distinct[run.graph.costs[budget.cost](distinct) <= budget.upper]
     return as_array(distinct)
 
@@ -192,7 +192,7 @@ def _finish(
         labels=len(labels),
         best=tuple(rows[first].tolist()),
         best_label=float(labels[first]),
-        predicted_best=atlas.best(run.config.limits).architecture,
+        predicted_best=atlas.best(run.limits).architecture,
         tau_before=kendall_tau(base.rank(rows), labels),
         tau_after=kendall_tau(_held_out(base, rows, labels, seed), labels),
         proposals=tuple(map(tuple, proposals.tolist())),

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,15 @@ def read_json(path: Path) -> Any:
         raise ArtifactMismatchError(
             f"{path} is damaged, it is no JSON ({error}); run the stage that writes it again."
         ) from None
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of one JSON object per line; lines that a killed process cut short are left out."""
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry
 
 
 def read_header(path: Path, newest: int, required: Iterable[str]) -> dict[str, Any]:

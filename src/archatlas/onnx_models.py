@@ -67,8 +67,11 @@ def to_onnx(program: ExportedProgram, *, optimise: bool = True) -> onnx.ModelPro
     return model
 
 
-def open_session(model: bytes | Path, *, threads: int) -> onnxruntime.InferenceSession:
-    """Return an ONNX Runtime session on the CPU.
+CPU = "CPUExecutionProvider"
+
+
+def open_session(model: bytes | Path, *, threads: int, provider: str = CPU) -> onnxruntime.InferenceSession:
+    """Return an ONNX Runtime session.
 
     Raises:
         ExportError: If ONNX Runtime cannot load the model.
@@ -78,7 +81,7 @@ def open_session(model: bytes | Path, *, threads: int) -> onnxruntime.InferenceS
     options.log_severity_level = 3  # errors
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=[provider])
     except Exception as error:  # the runtime's exceptions share no base but this one
         raise ExportError(f"ONNX Runtime cannot load it: {first_line(error)}") from error
 

@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from archatlas.errors import ArtifactMismatchError, ConfigError
-from archatlas.files import file_digest, read_header, read_json, remove_leftovers, write_json, write_text, writing
+from archatlas.files import (
+    file_digest,
+    read_header,
+    read_json,
+    read_json_lines,
+    remove_leftovers,
+    write_json,
+    write_text,
+    writing,
+)
 from archatlas.records import STAGES
 
 MARKER = "stages.json"
@@ -99,7 +108,7 @@ class RunDirectory:
         if whole:
             read_header(marker, FORMAT, ())  # that of a later version is refused
         else:
-            rebuilt = _from_events(self._events())
+            rebuilt = _from_events(read_json_lines(self.path / EVENTS))
             write_json(marker, {"format": FORMAT} | rebuilt)
             if rebuilt:
                 self.log(f"{marker} was missing or damaged; rebuilt it from {EVENTS}")
@@ -211,15 +220,6 @@ class RunDirectory:
             if stream.tell() and not _ends_line(path):
                 stream.write(b"\n")  # a power loss or a full disk cut the last line short
             stream.write((json.dumps({"time": time.time(), "event": what} | fields) + "\n").encode())
-
-    def _events(self) -> Iterator[dict[str, Any]]:
-        """Yield every whole line of `events.jsonl`."""
-        path = self.path / EVENTS
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            with contextlib.suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict):
-                    yield entry
 
     def _stages(self) -> dict[str, Any]:
         return read_header(self.path / MARKER, FORMAT, ())

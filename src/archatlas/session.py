@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from archatlas.atlas.storage import graph_facts
 from archatlas.config import Config, HardwareConfig, dump_config
 from archatlas.costs.budgets import record_table
+from archatlas.costs.hardware import cpu_name
 from archatlas.costs.latency import LATENCY, LatencyTable
 from archatlas.costs.macs import count_costs
 from archatlas.data import ImageData, load_data
@@ -201,19 +203,11 @@ def surroundings(fabric: Fabric) -> dict[str, Any]:
         **{package: version(package) for package in packages},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {_processor()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {cpu_name()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": fabric.world_size,
     }
-
-
-def _processor() -> str:
-    """Return the name of the CPU where Linux tells it, else what Python knows."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def scored(run: Run) -> dict[Architecture, Evaluation]:
@@ -232,7 +226,7 @@ def measuring(run: Run) -> Iterator[Callable[[Architectures], list[Evaluation]]]
     supernet, digest = load_supernet(run.space, run.path / "supernet")
     device = run.fabric.device
     config = run.config.evaluation
-    with fanned_out(run.config.workers, run.config.ray, _subject(run)) as workers:
+    with fanned_out(run.config.workers, run.config.ray, partial(_subject, run)) as workers:
         score = Evaluator(supernet, digest, run.data, config, store=_store(run), device=device, fan_out=workers)
         yield _shown(run, score)
 

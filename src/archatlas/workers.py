@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,12 +187,12 @@ class RayWorkers:
 
 
 @contextmanager
-def fanned_out(name: WorkersName, config: RayConfig, subject: Subject) -> Iterator[RayWorkers | None]:
-    """Yield the workers that the settings ask for; None for this process alone."""
+def fanned_out(name: WorkersName, config: RayConfig, subject: Callable[[], Subject]) -> Iterator[RayWorkers | None]:
+    """Yield the workers that the settings ask for; None for this process alone, which needs no `subject`."""
     if name == "local":
         yield None
         return
-    workers = RayWorkers(config, subject)
+    workers = RayWorkers(config, subject())
     try:
         yield workers
     finally:

@@ -2,35 +2,25 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from archatlas import cli
 from archatlas.config import load_config, parse_config
 from archatlas.errors import ConfigError
 from archatlas.explorer.desk import Desk
 from archatlas.explorer.explorer import Explorer
 from archatlas.explorer.export import commands, file_name, fresh_commands, settings
 from archatlas.records import Budget
+from archatlas.testing.commands import call
 
 SETTINGS = """
 hardware: {accelerator: cpu, threads: 1}
 retraining: {epochs: 1}
 seed: 3
 """
-
-
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["archatlas", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_the_exported_settings_and_command_train_the_choice(
@@ -47,7 +37,7 @@ def test_the_exported_settings_and_command_train_the_choice(
     assert read.model_copy(update={"budgets": {}}) == config
     command = fresh_commands((0, 1, 0, 0, 0, 0))[0].text
     assert command in text
-    assert _main(monkeypatch, *shlex.split(command)[1:]) == 0
+    assert call(*shlex.split(command)[1:]) == 0
     assert "010000: test accuracy" in capsys.readouterr().out
     assert json.loads(Path("runs/010000/network/network.json").read_text())["architecture"] == "010000"
 
@@ -72,10 +62,10 @@ def test_without_settings_there_is_nothing_to_download(enumerated: Explorer) -> 
 def test_the_command_line_refuses_with_one_message(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main(monkeypatch, "explore", "nowhere") == 2
+    assert call("explore", "nowhere") == 2
     assert "is no run directory" in capsys.readouterr().err
-    assert _main(monkeypatch, "explore", str(run), "--host", "256.0.0.1") == 2
+    assert call("explore", str(run), "--host", "256.0.0.1") == 2
     assert "Cannot listen on 256.0.0.1, port 8050" in capsys.readouterr().err
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert _main(monkeypatch, "explore", str(run)) == 2
+    assert call("explore", str(run)) == 2
     assert "pip install 'archatlas[ui]'" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def describe(
 
     atlas = _load(run)
     asked = parse_architecture(architecture)
-    _check(atlas, asked)
+    atlas.graph.validate(asked)
     canonical: Architecture = tuple(map(int, atlas.graph.canonical(as_array([asked]))[0]))
     one = as_array([canonical])
     facts: dict[str, Any] = {"architecture": format_architecture(canonical), "score": float(atlas.score(one)[0])}
@@ -114,7 +114,7 @@ def describe(
     facts["better"] = _share(atlas.percentile(canonical))
     for name in atlas.cost_names:
         facts[f"better at its {name}"] = _share(atlas.percentile(canonical, name))
-    operators = _operators(atlas, canonical)
+    operators = [atlas.graph.operator_name(i, o) for i, o in enumerate(canonical)]
     if format is not Format.TABLE:
         _emit([facts | {"operators": operators if format is Format.JSON else " ".join(operators)}], format)
         return
@@ -158,23 +158,6 @@ def _load(run: Path) -> FactoredAtlas | EnumeratedAtlas:
     if not run.is_dir():
         raise ConfigError(f"{run} is no run directory.")
     return load_atlas(run / "atlas")
-
-
-def _check(atlas: FactoredAtlas | EnumeratedAtlas, architecture: Architecture) -> None:
-    """Refuse an architecture that the space does not hold."""
-    from archatlas.errors import InvalidArchitectureError
-
-    counts = atlas.graph.num_choices
-    if len(architecture) != len(counts) or any(o >= n for o, n in zip(architecture, counts, strict=True)):
-        raise InvalidArchitectureError(
-            f"{atlas.graph.name} has {len(counts)} blocks with {', '.join(map(str, counts))} operators, numbered from "
-            f"0; got {len(architecture)}: {'-'.join(map(str, architecture))}."
-        )
-
-
-def _operators(atlas: FactoredAtlas | EnumeratedAtlas, architecture: Architecture) -> list[str]:
-    names = atlas.graph.operator_names
-    return [names[i][o] if names else f"operator {o}" for i, o in enumerate(architecture)]
 
 
 def _share(percentile: Percentile) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archatlas.cli.run import RunArgument
+from archatlas.cli.run import RunArgument, opened_run
 from archatlas.errors import ConfigError
 
 
@@ -26,16 +26,13 @@ def calibrate(
     Examples: `archatlas calibrate runs/digits --trainings 20`, `archatlas calibrate runs/digits --labels mine.csv`.
     """
     from archatlas.calibration import calibrate_from_table, calibrate_run
-    from archatlas.cli.console import TerminalConsole
-    from archatlas.config import load_config
     from archatlas.records import format_architecture
-    from archatlas.session import open_run
 
     if trainings is not None and labels is not None:
         raise ConfigError("archatlas calibrate takes --trainings or --labels, not both: their units may differ.")
     if not (run / "config.yaml").is_file():
         raise ConfigError(f"{run} holds no run; make one with: archatlas run --run {run}")
-    with open_run(load_config(run / "config.yaml"), run, TerminalConsole()) as session:
+    with opened_run(None, run) as session:
         if labels is not None:
             result = calibrate_from_table(session, labels)
         else:

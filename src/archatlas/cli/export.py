@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archatlas.cli.run import opened_run
 from archatlas.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # torch and ONNX Runtime take seconds to import; `--help` must not
@@ -41,16 +42,13 @@ def export(
     ONNX Runtime is checked against torch on validation images first. Preprocessing and class names are in the files.
     Example: `archatlas export runs/digits --onnx net.onnx --int8`.
     """
-    from archatlas.cli.console import TerminalConsole
-    from archatlas.config import load_config
     from archatlas.exporting.card import describe_network
     from archatlas.exporting.export import export_network
     from archatlas.retraining import load_network, load_result
-    from archatlas.session import open_run
 
     if not (run / "network" / "network.json").is_file():
         raise ConfigError(f"{run} holds no trained network; train one with: archatlas retrain {run}")
-    with open_run(load_config(run / "config.yaml"), run, TerminalConsole()) as opened:
+    with opened_run(None, run) as opened:
         if not opened.fabric.is_global_zero:
             return
         network, trained = load_network(opened.space, run / "network"), load_result(run / "network")

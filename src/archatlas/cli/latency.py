@@ -163,12 +163,14 @@ def predict(
     `upper_ms` is what 95 % of such networks stay below.
     Example: `archatlas latency predict cpu.parquet 22212220 00000000`.
     """
-    from archatlas.costs.latency import check_architectures, load_latency
+    from archatlas.costs.latency import load_latency
     from archatlas.records import format_architecture, parse_architecture
+    from archatlas.spaces import check_operators
 
     loaded = load_latency(table)
     asked = [parse_architecture(text) for text in architectures]
-    check_architectures(loaded, asked)
+    for architecture in asked:
+        check_operators(loaded.conditions.space, loaded.cost.terms.num_choices, architecture)
     if loaded.warning:
         typer.echo(f"warning: {loaded.warning}", err=True)
     writer = csv.writer(sys.stdout, lineterminator="\n")

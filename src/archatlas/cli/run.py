@@ -26,6 +26,19 @@ RunOption = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 
 
+@contextmanager
+def opened_run(config: Path | None, run: Path) -> Iterator[Run]:
+    """Open a run by the given settings, or by those that it was made with."""
+    from archatlas.cli.console import TerminalConsole
+    from archatlas.config import load_config
+    from archatlas.session import open_run
+
+    held = run / "config.yaml"
+    settings = load_config(config or (held if held.exists() else None))
+    with open_run(settings, run, TerminalConsole()) as opened:
+        yield opened
+
+
 def run(config: ConfigArgument = None, run: RunOption = None) -> None:
     """Do everything: train a super-network, score sub-networks, fit, search, train the winner.
 
@@ -34,7 +47,7 @@ def run(config: ConfigArgument = None, run: RunOption = None) -> None:
     from archatlas import pipeline
 
     path = run or Path("runs") / (config.stem if config else "digits")
-    with _opened(config, path) as opened:
+    with opened_run(config, path) as opened:
         result = pipeline.run_all(opened)
     _show(result, path)
 
@@ -68,7 +81,7 @@ def train(run: RunArgument, config: ConfigArgument = None) -> None:
     """Train the super-network of a run. Example: `archatlas train runs/mine my.yaml`."""
     from archatlas import pipeline
 
-    with _opened(config, run) as opened:
+    with opened_run(config, run) as opened:
         pipeline.train_stage(opened)
 
 
@@ -85,7 +98,7 @@ def evaluate(
     from archatlas.records import format_architecture, parse_architecture
 
     asked = [parse_architecture(text) for text in architectures or []]
-    with _opened(None, run) as opened:
+    with opened_run(None, run) as opened:
         evaluations = pipeline.evaluate_stage(opened, asked, count)
     distinct = {evaluation.architecture: evaluation for evaluation in evaluations}
     if len(distinct) < len(evaluations):
@@ -100,7 +113,7 @@ def search(run: RunArgument) -> None:
     """Search the space with the trained super-network. Example: `archatlas search runs/digits`."""
     from archatlas import pipeline
 
-    with _opened(None, run) as opened:
+    with opened_run(None, run) as opened:
         found = pipeline.search_stage(opened)
     for finalist in found["finalists"][:10]:
         typer.echo(_line(finalist))
@@ -119,7 +132,7 @@ def fit(
     if run is not None and table is None:
         from archatlas import pipeline
 
-        with _opened(None, run) as opened:
+        with opened_run(None, run) as opened:
             print_report(pipeline.fit_stage(opened))
     elif run is None and table is not None and space is not None and output is not None:
         from archatlas.fitting import fit_table
@@ -160,7 +173,7 @@ def retrain(
     from archatlas import pipeline
     from archatlas.records import parse_architecture
 
-    with _opened(config, run) as opened:
+    with opened_run(config, run) as opened:
         text = architecture or pipeline.search_stage(opened)["finalists"][0]["architecture"]
         chosen = parse_architecture(text)
         opened.space.validate(chosen)
@@ -175,19 +188,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (run, init, train, evaluate, search, fit, predict, retrain):
         app.command()(command)
-
-
-@contextmanager
-def _opened(config: Path | None, run: Path) -> Iterator[Run]:
-    """Open a run by the given settings, or by those that it was made with."""
-    from archatlas.cli.console import TerminalConsole
-    from archatlas.config import load_config
-    from archatlas.session import open_run
-
-    held = run / "config.yaml"
-    settings = load_config(config or (held if held.exists() else None))
-    with open_run(settings, run, TerminalConsole()) as opened:
-        yield opened
 
 
 def _line(finalist: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from archatlas.costs.agreement import Agreement
-from archatlas.errors import ArtifactMismatchError, DataError, InvalidArchitectureError
+from archatlas.errors import ArtifactMismatchError, DataError
 from archatlas.files import atomic_path
 from archatlas.records import (
     Architecture,
@@ -30,7 +29,6 @@ from archatlas.records import (
     CostTable,
     WindowCost,
     WindowTerms,
-    format_architecture,
     parse_architecture,
 )
 from archatlas.spaces import ChainSpace
@@ -262,18 +260,3 @@ def networks_of(rows: tuple[Measured, ...], part: str) -> tuple[list[Architectur
     """Return the architectures and milliseconds of the whole networks of one part."""
     chosen = [row for row in rows if row.part == part]
     return [parse_architecture(row.architecture) for row in chosen], [row.ms for row in chosen]
-
-
-def check_architectures(table: LatencyTable, architectures: Sequence[Architecture]) -> None:
-    """Refuse architectures that the table's space does not hold.
-
-    Raises:
-        InvalidArchitectureError: Says how many operators the blocks have.
-    """
-    counts = table.cost.terms.num_choices
-    for architecture in architectures:
-        if len(architecture) != len(counts) or any(o >= n for o, n in zip(architecture, counts, strict=True)):
-            raise InvalidArchitectureError(
-                f"{table.conditions.space} has {len(counts)} blocks with {', '.join(map(str, counts))} operators, "
-                f"numbered from 0; got {format_architecture(architecture)}."
-            )

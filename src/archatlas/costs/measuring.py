@@ -22,6 +22,7 @@ from archatlas.costs.latency import BLOCK, FITTED, HEAD, HELD_OUT, STEM, Conditi
 from archatlas.costs.macs import count
 from archatlas.costs.timing import Backend, Call, Timing, time_calls
 from archatlas.errors import ArtifactMismatchError
+from archatlas.files import read_json_lines, write_text
 from archatlas.records import Monitor, format_architecture, parse_architecture, silent
 from archatlas.spaces import ChainSpace
 
@@ -202,8 +203,7 @@ def _open(log: Path, conditions: Conditions, plan: Plan) -> dict[str, Timing]:
         ArtifactMismatchError: If it belongs to another measurement.
     """
     header: dict[str, Any] = {"conditions": dataclasses.asdict(conditions), "plan": dataclasses.asdict(plan)}
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    records = [record for record in map(_parsed, lines) if record is not None]
+    records = list(read_json_lines(log))
     if records and records[0] != header:
         differ = [
             f"{name} {records[0].get(group, {}).get(name)!r} instead of {value!r}"
@@ -215,18 +215,8 @@ def _open(log: Path, conditions: Conditions, plan: Plan) -> dict[str, Timing]:
             f"{log} holds an unfinished measurement with {', '.join(differ)}. Times of different conditions are not "
             "mixed: continue with the same settings and device, or delete that file."
         )
-    log.parent.mkdir(parents=True, exist_ok=True)
-    kept = [json.dumps(record) for record in records or [header]]
-    log.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    write_text(log, "".join(json.dumps(record) + "\n" for record in records or [header]))
     return {
         record["key"]: Timing(**{name: value for name, value in record.items() if name != "key"})
         for record in records[1:]
     }
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return record if isinstance(record, dict) else None

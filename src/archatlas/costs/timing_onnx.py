@@ -14,8 +14,9 @@ from torch import nn
 from archatlas.costs.hardware import cpu_name
 from archatlas.costs.timing import Call, Clock, clock_of
 from archatlas.errors import ConfigError
+from archatlas.onnx_models import CPU, open_session
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +61,11 @@ class OnnxBackend:
     @property
     def clock(self) -> Clock:
         """What passes are timed with."""
-        return clock_of(cpu=self._provider == PROVIDERS["cpu"], threads=self.threads)
+        return clock_of(cpu=self._provider == CPU, threads=self.threads)
 
     def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:
         """Export a module and return one pass of it; input and output stay where the host has them."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(export_onnx(module, shape), options, providers=[self._provider])
+        session = open_session(export_onnx(module, shape), threads=self.threads, provider=self._provider)
         image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
         feed, run = {session.get_inputs()[0].name: image}, session.run
         return lambda: run(None, feed)

@@ -12,9 +12,7 @@ from dash import Patch
 from archatlas.explorer.explorer import Explorer
 from archatlas.records import Architecture, as_array, format_architecture, parse_architecture
 from archatlas.reporting.figures import Marks, map_figure
-
-_GREY = "#8a8f98"
-_FRONT = "#e8590c"
+from archatlas.reporting.style import FRONT, style
 
 _HOVER = "%{text}<br>cost %{x:.4s}<br>predicted score %{y:.3f}<extra></extra>"
 _COLOUR_BAR = {
@@ -92,21 +90,14 @@ def _front(explorer: Explorer, cost: str) -> go.Figure:
         x=[answer.costs[cost] for answer in answers],
         y=[answer.score for answer in answers],
         mode="lines+markers",
-        line={"shape": "hv", "color": _FRONT, "width": 2},
+        line={"shape": "hv", "color": FRONT, "width": 2},
         marker={"size": 9},
         text=names,
         customdata=names,
         hovertemplate=_HOVER,
         name="best of each cost (predicted)",
     )
-    axis = {"gridcolor": "rgba(138,143,152,0.22)", "zeroline": False, "linecolor": _GREY, "ticks": "outside"}
-    figure.update_layout(
-        font={"color": _GREY, "family": "system-ui, sans-serif", "size": 13},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        xaxis={**axis, "tickformat": "~s"},
-        yaxis=axis,
-    )
+    style(figure, x="", y="", xaxis_tickformat="~s")
     return _finished(figure, explorer, cost)
 
 

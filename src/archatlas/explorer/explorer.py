@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from archatlas.atlas import Answer, CostSummary, Density, EnumeratedAtlas, FactoredAtlas, Percentile
-from archatlas.errors import InfeasibleBudgetError, InvalidArchitectureError
+from archatlas.errors import InfeasibleBudgetError
 from archatlas.explorer.knowledge import Knowledge
 from archatlas.explorer.quantities import Quantity, quantity
 from archatlas.records import (
@@ -152,12 +152,8 @@ class Explorer:
         Raises:
             InvalidArchitectureError: If the space does not hold it.
         """
-        asked, counts = parse_architecture(text), self.atlas.graph.num_choices
-        if len(asked) != len(counts) or any(o >= n for o, n in zip(asked, counts, strict=True)):
-            raise InvalidArchitectureError(
-                f"A network of this space has {len(counts)} blocks with {', '.join(map(str, counts))} operators, "
-                f"numbered from 0; {format_architecture(asked)} is none."
-            )
+        asked = parse_architecture(text)
+        self.atlas.graph.validate(asked)
         (canonical,) = self.atlas.graph.canonical(as_array([asked]))
         return tuple(map(int, canonical))
 
@@ -241,8 +237,8 @@ def _blocks(
     atlas: FactoredAtlas | EnumeratedAtlas, architecture: Architecture, terms: dict[str, WindowTerms]
 ) -> tuple[BlockView, ...]:
     """Return the blocks; a cost that looks at neighbours is shown at the block in the middle of its window."""
-    graph = atlas.graph
-    views = []
+    graph, views = atlas.graph, []
+    parts = {name: each.parts(architecture) for name, each in terms.items()}
     for i, operator in enumerate(architecture):
         facts = dict(zip(graph.attribute_names, graph.attributes[i][operator], strict=True))
         known = {"in_channels", "out_channels", "stride"} <= set(facts)
@@ -251,13 +247,10 @@ def _blocks(
             shape += f", stride {facts['stride']:.0f}"
         views.append(
             BlockView(
-                operator=graph.operator_names[i][operator] if graph.operator_names else f"operator {operator}",
+                operator=graph.operator_name(i, operator),
                 shape=shape,
                 idle=bool(graph.no_ops[i][operator]),
-                costs={
-                    name: float(each.terms[i][architecture[max(0, i - each.radius) : i + each.radius + 1]])
-                    for name, each in terms.items()
-                },
+                costs={name: part[i] for name, part in parts.items()},
             )
         )
     return tuple(views)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from archatlas.atlas import EnumeratedAtlas, FactoredAtlas, load_atlas
 from archatlas.config import Config, load_config, parse_config
-from archatlas.errors import ConfigError, DataError
-from archatlas.files import read_json
+from archatlas.errors import ConfigError
 from archatlas.records import Architecture, Evaluation
+from archatlas.reporting.reading import read_evaluations
 from archatlas.retraining import RetrainResult, load_result
 from archatlas.spaces.user import BUILT_IN
-from archatlas.store import EvaluationStore, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +43,7 @@ def load_knowledge(path: Path) -> Knowledge:
     Raises:
         ConfigError: If there is no such directory.
         ArtifactMismatchError: If it holds no atlas, or a damaged one.
-        DataError: If the scores cannot be read.
+        StorageError: If the scores cannot be read.
     """
     if not path.is_dir():
         raise ConfigError(f"{path} is no run directory.")
@@ -58,23 +56,10 @@ def load_knowledge(path: Path) -> Knowledge:
         atlas=atlas,
         config=config,
         is_run=settings.exists(),
-        measured=_measured(path, config) if config is not None and settings.exists() else {},
+        measured=read_evaluations(path, config.evaluation) if config is not None and settings.exists() else {},
         stand_alone=load_result(path / "network") if trained else None,
     )
 
 
 def _preset(space: str) -> Config | None:
     return parse_config({"space": space}, source=f"the preset of {space}") if space in BUILT_IN else None
-
-
-def _measured(path: Path, config: Config) -> dict[Architecture, Evaluation]:
-    """Return the scores of the super-network that the run holds now, under its present settings."""
-    store, header = path / "evaluations.sqlite", path / "supernet" / "supernet.json"
-    if not store.exists() or not header.exists():
-        return {}
-    made = read_json(header)
-    scope = Scope(supernet=made["weights"], data=made["data"], settings=config.evaluation.digest)
-    try:
-        return EvaluationStore(store).all(scope)
-    except sqlite3.OperationalError as error:
-        raise DataError(f"The scores in {store} cannot be read ({error}); is the directory writable?") from None

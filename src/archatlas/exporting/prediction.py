@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from archatlas.data.augmentation import Normalisation
 from archatlas.data.pictures import UnreadableError, centre_box, read_picture, square_pixels
@@ -49,7 +50,7 @@ def predict_images(classifier: Classifier, paths: Sequence[Path], *, batch_size:
         batch = paths[first : first + batch_size]
         read = [_pixels(path, classifier.card) for path in batch]
         pixels = [one for one in read if isinstance(one, torch.Tensor)]
-        answers = iter(_probabilities(classifier(normalise(torch.stack(pixels)))) if pixels else ())
+        answers = iter(softmax(classifier(normalise(torch.stack(pixels))).astype(np.float64), axis=1) if pixels else ())
         for path, one in zip(batch, read, strict=True):
             yield _prediction(path, one, classifier.card, answers)
 
@@ -71,10 +72,3 @@ def _prediction(
     probabilities = next(answers)
     best = int(probabilities.argmax())
     return ImagePrediction(path=path, label=card.class_names[best], probability=float(probabilities[best]))
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of each row `(B, classes)`."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    result: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-    return result

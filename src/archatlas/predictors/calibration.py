@@ -29,17 +29,16 @@ from scipy.stats import rankdata
 
 from archatlas.predictors.artifacts import Artifact, terms_to_tensors, write_artifact
 from archatlas.predictors.base import WindowedPredictor
-from archatlas.predictors.effects import add, capacity, one_hot
+from archatlas.predictors.effects import add, capacity
 from archatlas.predictors.kernels import (
     main_covariance,
     main_variance,
+    process_terms,
     similarities,
     window_covariance,
-    window_term,
-    windows,
 )
 from archatlas.predictors.live import strip_dead
-from archatlas.predictors.order import flexible_prior_root, reference_architectures, threshold_at
+from archatlas.predictors.order import reference_architectures, threshold_at
 from archatlas.predictors.targets import check_samples, normal_scores
 from archatlas.records import Architectures, Floats, Prediction, TwoStageTerms, WindowTerms
 from archatlas.spaces import SpaceGraph
@@ -279,15 +278,7 @@ def _mixed(parts: list[Floats], variances: Floats) -> Floats:
 
 def _correction(inputs: Inputs, samples: Architectures, variances: Floats, weights: Floats) -> WindowTerms:
     """Return by how much the labels change the mean, as window terms."""
-    graph, length = inputs.graph, len(inputs.graph.num_choices)
     slopes = variances[: len(inputs.features) + 1] * (inputs.values(samples).T @ weights)
-    similar, root = similarities(graph), flexible_prior_root(graph)
-    scaled = variances[-2] / length * weights
-    interactions = tuple(window_term(similar, samples, scaled, span) for span in windows(length, RADIUS))
-    effects = variances[-3] / length * (root @ (root.T @ (one_hot(graph.num_choices, samples).T @ weights)))
-    entries = tuple(np.split(effects, np.cumsum(graph.num_choices)[:-1]))
-    return add(
-        (1.0, _combined(inputs, slopes)),
-        (1.0, WindowTerms(radius=RADIUS, terms=interactions)),
-        (1.0, WindowTerms(radius=0, terms=entries)),
-    )
+    main, interaction = map(float, variances[-3:-1])
+    process = process_terms(inputs.graph, samples, weights, main=main, interaction=interaction, radius=RADIUS)
+    return add((1.0, _combined(inputs, slopes)), (1.0, process))

@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 
-from archatlas.predictors.effects import one_hot
+from archatlas.predictors.effects import add, one_hot
 from archatlas.predictors.encoding import encode
 from archatlas.predictors.order import flexible_prior_root
-from archatlas.records import Architectures, Floats
+from archatlas.records import Architectures, Floats, WindowTerms
 from archatlas.spaces import SpaceGraph
 
 FLOOR = 0.6
@@ -95,6 +95,21 @@ def window_term(similar: tuple[Floats, ...], samples: Architectures, weights: Fl
     right = _products(similar, samples, middle, high)
     shape = [len(s) for s in similar[low:high]]
     return np.asarray(((left * weights) @ right.T).reshape(shape))
+
+
+def process_terms(
+    graph: SpaceGraph, samples: Architectures, weights: Floats, *, main: float, interaction: float, radius: int
+) -> WindowTerms:
+    """Return `sum_n weights[n] (main * M(a, n) + interaction * W(a, n))` for samples `(N, L)` as window terms.
+
+    `M` is `main_covariance`, `W` is `window_covariance`.
+    """
+    similar, length, root = similarities(graph), len(graph.num_choices), flexible_prior_root(graph)
+    scaled = interaction / length * weights
+    terms = tuple(window_term(similar, samples, scaled, span) for span in windows(length, radius))
+    effects = main / length * (root @ (root.T @ (one_hot(graph.num_choices, samples).T @ weights)))
+    entries = tuple(np.split(effects, np.cumsum(graph.num_choices)[:-1]))
+    return add((1.0, WindowTerms(radius=radius, terms=terms)), (1.0, WindowTerms(radius=0, terms=entries)))
 
 
 def _products(similar: tuple[Floats, ...], samples: Architectures, low: int, high: int) -> Floats:

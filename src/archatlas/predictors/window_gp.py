@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from archatlas.predictors.effects import add, one_hot, soften
+from archatlas.predictors.effects import soften
 from archatlas.predictors.gp_evidence import condition
-from archatlas.predictors.kernels import main_covariance, similarities, window_covariance, window_term, windows
+from archatlas.predictors.kernels import main_covariance, process_terms, similarities, window_covariance
 from archatlas.predictors.links import identity_link
 from archatlas.predictors.live import strip_dead
-from archatlas.predictors.order import OrderConfig, flexible_prior_root
+from archatlas.predictors.order import OrderConfig
 from archatlas.predictors.tabulate import check_size
 from archatlas.predictors.targets import check_samples, normal_scores
 from archatlas.predictors.windows import FittedWindows, finish
@@ -58,13 +56,9 @@ class WindowGP:
 
 def posterior_terms(graph: SpaceGraph, samples: Architectures, targets: Floats, radius: int) -> WindowTerms:
     """Return the posterior mean given targets `(N,)` of samples `(N, L)`, as window terms."""
-    similar, length = similarities(graph), len(graph.num_choices)
     main = main_covariance(graph, samples, samples)
-    process = condition(main, window_covariance(similar, samples, samples, radius), targets)
-    weights = process.interaction / length * process.weights
-    terms = tuple(window_term(similar, samples, weights, span) for span in windows(length, radius))
-    root = flexible_prior_root(graph)
-    effects = process.main / length * (root @ (root.T @ (one_hot(graph.num_choices, samples).T @ process.weights)))
-    entries = tuple(np.split(effects, np.cumsum(graph.num_choices)[:-1]))
-    additive = WindowTerms(radius=0, terms=entries, offset=process.offset)
-    return add((1.0, WindowTerms(radius=radius, terms=terms)), (1.0, additive))
+    process = condition(main, window_covariance(similarities(graph), samples, samples, radius), targets)
+    terms = process_terms(
+        graph, samples, process.weights, main=process.main, interaction=process.interaction, radius=radius
+    )
+    return WindowTerms(radius=radius, terms=terms.terms, offset=process.offset)

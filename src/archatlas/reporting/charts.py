@@ -116,7 +116,7 @@ def shares_figure(graph: SpaceGraph, shares: Sequence[Floats], chosen: Architect
         words[i, : len(share)] = [f"{value:.0%}" for value in share]
         if chosen is not None:
             words[i, chosen[i]] += " ★"
-        hovers[i, : len(share)] = [plain(operator_name(graph, i, o)) for o in range(len(share))]
+        hovers[i, : len(share)] = [plain(graph.operator_name(i, o)) for o in range(len(share))]
     figure = go.Figure(
         go.Heatmap(
             z=cells,
@@ -143,16 +143,11 @@ def shares_figure(graph: SpaceGraph, shares: Sequence[Floats], chosen: Architect
     )
 
 
-def operator_name(graph: SpaceGraph, block: int, operator: int) -> str:
-    """Return the name of an operator of a block, or its number where no names are known."""
-    return graph.operator_names[block][operator] if graph.operator_names else f"operator {operator}"
-
-
 def column_names(graph: SpaceGraph) -> list[str]:
     """Return names for operator numbers: the operators' own where all blocks that have a number agree."""
     names = []
     for operator in range(max(graph.num_choices)):
         owners = [i for i, count in enumerate(graph.num_choices) if operator < count]
-        distinct = {operator_name(graph, i, operator) for i in owners}
+        distinct = {graph.operator_name(i, operator) for i in owners}
         names.append(distinct.pop() if len(distinct) == 1 else f"operator {operator}")
     return names

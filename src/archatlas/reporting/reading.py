@@ -6,7 +6,6 @@ it is going on, and after it was killed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from archatlas.atlas import EnumeratedAtlas, FactoredAtlas, load_atlas
 from archatlas.atlas.storage import HEADER, read_graph
 from archatlas.errors import ConfigError
 from archatlas.evaluation import EvaluationConfig
-from archatlas.files import read_json
+from archatlas.files import read_json, read_json_lines
 from archatlas.fitting import REPORT, load_report
 from archatlas.predictors.report import FitReport
 from archatlas.records import STAGES, Architecture, Evaluation, parse_architecture
@@ -119,10 +118,10 @@ def read_run(path: Path) -> RunFacts:
         data=data,
         seconds={name: float(stage["seconds"]) for name, stage in stages.items()},
         done=done,
-        events=_events(path / "events.jsonl"),
+        events=tuple(read_json_lines(path / "events.jsonl")),
         graph=atlas.graph if atlas is not None else _graph(path / "space.json"),
         supernet=_training(path / "supernet", "supernet.json", done="train" in done),
-        evaluations=_evaluations(path, settings, data),
+        evaluations=_evaluations(path, settings),
         finalists=searched["finalists"],
         shortlisted=frozenset(searched.get("shortlisted", ())),
         fit=load_report(path) if "fit" in done else None,
@@ -141,25 +140,21 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _events(path: Path) -> list[Mapping[str, Any]]:
-    events = []
-    for line in _text(path).splitlines():
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:  # a killed process may leave half a line
-            continue
-    return events
-
-
 def _graph(path: Path) -> SpaceGraph | None:
     return read_graph(read_json(path), path) if path.exists() else None
 
 
-def _evaluations(path: Path, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> list[Evaluation]:
-    """Return the scores of the present super-network, images and settings, ordered by architecture."""
-    store, supernet = path / "evaluations.sqlite", path / "supernet" / "supernet.json"
-    if data is None or not store.exists() or not supernet.exists():
-        return []
-    digest = EvaluationConfig.model_validate(settings["evaluation"]).digest
-    scope = Scope(supernet=read_json(supernet)["weights"], data=data["digest"], settings=digest)
-    return list(EvaluationStore(store).all(scope).values())
+def _evaluations(path: Path, settings: Mapping[str, Any]) -> tuple[Evaluation, ...]:
+    if "evaluation" not in settings:  # the fit of a table
+        return ()
+    return tuple(read_evaluations(path, EvaluationConfig.model_validate(settings["evaluation"])).values())
+
+
+def read_evaluations(path: Path, config: EvaluationConfig) -> dict[Architecture, Evaluation]:
+    """Return the scores of the super-network that a run holds now, under given settings, ordered by architecture."""
+    store, header = path / "evaluations.sqlite", path / "supernet" / "supernet.json"
+    if not store.exists() or not header.exists():
+        return {}
+    made = read_json(header)
+    scope = Scope(supernet=made["weights"], data=made["data"], settings=config.digest)
+    return EvaluationStore(store).all(scope)

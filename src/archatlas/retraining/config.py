@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from archatlas.data.config import RandAugmentWords
 from archatlas.errors import ConfigError
+from archatlas.files import file_digest
 from archatlas.training import TrainingConfig
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -88,8 +88,7 @@ class Distillation(BaseModel):
             return ""
         if not self.weights.is_file():
             raise ConfigError(f"retraining.distillation.weights names {self.weights}, which is no file.")
-        with self.weights.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+        return file_digest(self.weights)[:12]
 
 
 class RetrainingConfig(TrainingConfig):

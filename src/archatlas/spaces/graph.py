@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archatlas.records import Architectures, Cost, Floats, frozen
+from archatlas.errors import InvalidArchitectureError
+from archatlas.records import Architecture, Architectures, Cost, Floats, format_architecture, frozen
 from archatlas.spaces.base import ChainSpace, move_no_ops_back
 
 
@@ -63,6 +64,14 @@ class SpaceGraph:
             return (False,) * (len(self.num_choices) - 1)
         return tuple(a == b for a, b in zip(self.stages, self.stages[1:], strict=False))
 
+    def operator_name(self, block: int, operator: int) -> str:
+        """Return the name of an operator of a block, or its number where no names are known."""
+        return self.operator_names[block][operator] if self.operator_names else f"operator {operator}"
+
+    def validate(self, architecture: Architecture) -> None:
+        """Refuse an architecture that the space does not hold; raises as `check_operators`."""
+        check_operators(self.name, self.num_choices, architecture)
+
     def canonical(self, architectures: Architectures) -> Architectures:
         """Return the canonical form of `(A, L)`, as `ChainSpace.canonical` does."""
         return move_no_ops_back(architectures, self.no_ops, self.interchangeable)
@@ -79,6 +88,19 @@ class SpaceGraph:
             no_ops=self.no_ops[:length],
             costs={name: table.prefix(length) for name, table in self.costs.items()},
             operator_names=self.operator_names[:length],
+        )
+
+
+def check_operators(name: str, num_choices: tuple[int, ...], architecture: Architecture) -> None:
+    """Refuse an architecture of which nothing but the numbers of operators is known.
+
+    Raises:
+        InvalidArchitectureError: Says how many operators the blocks have.
+    """
+    if len(architecture) != len(num_choices) or any(o >= n for o, n in zip(architecture, num_choices, strict=True)):
+        raise InvalidArchitectureError(
+            f"{name} has {len(num_choices)} blocks with {', '.join(map(str, num_choices))} operators, numbered from 0; "
+            f"got {format_architecture(architecture)}."
         )
 
 

@@ -43,6 +43,7 @@ from archatlas.spaces.base import Block, ChainSpace, Operator
 from archatlas.spaces.digits import digits
 from archatlas.spaces.mobile import fairnas, mobile_cifar
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
+from archatlas.usercode import FUNCTION_PATTERN
 
 BUILT_IN: Mapping[str, Callable[[], ChainSpace]] = {
     "digits": digits,
@@ -57,7 +58,7 @@ class _Named(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    use: str = Field(pattern=r"^[\w.]+:\w+$")
+    use: str = Field(pattern=FUNCTION_PATTERN)
     name: str | None = None
 
 

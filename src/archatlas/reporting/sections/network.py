@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from archatlas.records import Architecture, format_architecture
-from archatlas.reporting.charts import operator_name
 from archatlas.reporting.page import Cell, Link, Section, Table, Value
 from archatlas.reporting.reading import RunFacts
 from archatlas.reporting.sections.answer import continue_command, top_network
@@ -51,7 +50,7 @@ def network_links(graph: SpaceGraph, architecture: Architecture) -> tuple[Link, 
     blocks = [
         Link(
             label=f"block {i}",
-            name=operator_name(graph, i, operator),
+            name=graph.operator_name(i, operator),
             shape=_shape(graph, i, operator),
             bars=bars[i + 1],
             idle=graph.no_ops[i][operator],

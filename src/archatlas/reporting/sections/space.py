@@ -7,7 +7,7 @@ import numpy as np
 from archatlas.atlas import EnumeratedAtlas, FactoredAtlas
 from archatlas.errors import InfeasibleBudgetError
 from archatlas.records import Budget, as_array, format_architecture, parse_architecture
-from archatlas.reporting.charts import operator_name, operator_shares, shares_figure
+from archatlas.reporting.charts import operator_shares, shares_figure
 from archatlas.reporting.figures import Marks, map_figure
 from archatlas.reporting.page import Command, Picture, Section, Table, command
 from archatlas.reporting.reading import RunFacts
@@ -98,7 +98,7 @@ def operators_section(facts: RunFacts) -> Section:
         (
             f"block {i}",
             ", ".join(
-                f"{operator_name(graph, i, int(o))} {share[o]:.0%}"
+                f"{graph.operator_name(i, int(o))} {share[o]:.0%}"
                 for o in np.argsort(-share, kind="stable")
                 if share[o] > 0
             ),
