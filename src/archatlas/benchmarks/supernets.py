@@ -40,10 +40,15 @@ class SupernetsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: DataConfig = Field(default=DataConfig(name="cifar10", resolution=16, train_images=30_000))
+    data: DataConfig = Field(
+        default=DataConfig(name="cifar10", resolution=16, train_images=30_000, validation_images=2_000)
+    )
     epochs: int = Field(default=20, ge=1, description="of a sampler with one path an update; others get fewer")
     batch_size: int = Field(default=128, ge=2, description="images per update")
-    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="scoring of sub-networks")
+    evaluation: EvaluationConfig = Field(
+        default=EvaluationConfig(recalibration_images=256, validation_images=500),
+        description="scoring of sub-networks",
+    )
     unrecalibrated: int = Field(default=500, ge=2, description="networks scored without BN recalibration as well")
 
     def training(self, sampler: Sampler) -> SuperNetConfig:
