@@ -1,6 +1,7 @@
 """Latency tables of this machine, budgets that hold when measured again, and latency learnt from whole networks.
 
 1. Measures a table per space under ONNX Runtime, one thread, one image, and compares it with 50 held-out networks.
+   Times those 50 once more: how far two measurements agree (`tau_again`, `mape_again`) is the most that a model can reach.
 2. Asks the atlas of that table for the five best networks under five latency budgets and times them again.
 3. Compares budget searches on nas-bench-macro (two budgets at once) with enumeration.
 4. Fits latency to 100 and 400 whole networks of public devices (HELP), beside an additive ridge and a ridge with
@@ -25,9 +26,12 @@ import numpy as np
 from archatlas.atlas import tabulate
 from archatlas.benchmarks.rows import score_row
 from archatlas.benchmarks.tables import FBNET, FBNET_DEVICES, fbnet_latency
-from archatlas.costs.latency import LATENCY, LatencyTable
+from archatlas.costs.agreement import agreement
+from archatlas.costs.choices import choosing
+from archatlas.costs.jobs import Plan
+from archatlas.costs.latency import HELD_OUT, LATENCY, LatencyTable
 from archatlas.costs.macs import count_costs
-from archatlas.costs.measuring import Plan, conditions_of, measure, time_networks
+from archatlas.costs.measuring import TURNS, conditions_of, measure, time_networks
 from archatlas.costs.parts import table_of_parts
 from archatlas.costs.timing_onnx import OnnxBackend
 from archatlas.predictors.baselines import Ridge
@@ -37,22 +41,26 @@ from archatlas.records import Budget, TwoStageTerms, WindowTerms, format_archite
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
 from archatlas.spaces.user import load_space
 
+QUICK = Plan(batch=1, repeats=2, fitted=10, held_out=10, chosen=5, parts=True, seed=0)
+FULL = Plan(batch=1, repeats=TURNS, fitted=40, held_out=50, chosen=30, parts=True, seed=0)
 
-def measured(space: ChainSpace, backend: OnnxBackend, *, quick: bool, directory: Path) -> tuple[LatencyTable, float]:
+
+def measured(space: ChainSpace, backend: OnnxBackend, plan: Plan, directory: Path) -> tuple[LatencyTable, float]:
     """Return the table of a space and the seconds that it took."""
-    plan = Plan(
-        batch=1,
-        repeats=1 if quick else 3,
-        fitted=10 if quick else 40,
-        held_out=10 if quick else 50,
-        parts=True,
-        seed=0,
-    )
     started = time.perf_counter()
-    rows = measure(space, backend, plan, directory / f"{space.name}.jsonl")
+    conditions = conditions_of(space, backend, plan.batch)
+    choose = choosing(space, conditions, plan)
+    rows = measure(space, backend, plan, directory / f"{space.name}.jsonl", choose=choose)
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    table = table_of_parts(space, conditions_of(space, backend, plan.batch), rows, date)
-    return table, time.perf_counter() - started
+    return table_of_parts(space, conditions, rows, date), time.perf_counter() - started
+
+
+def measured_twice(space: ChainSpace, table: LatencyTable, backend: OnnxBackend, plan: Plan) -> dict[str, float]:
+    """Return how the held-out networks agree with themselves, timed once more."""
+    before = {row.architecture: row.ms for row in table.rows if row.part == HELD_OUT}
+    again = time_networks(space, backend, list(before), batch=plan.batch, repeats=plan.repeats)
+    found = agreement(np.array([again[text].median_ms for text in before]), np.array(list(before.values())))
+    return {"tau_again": found.tau, "mape_again": found.mape}
 
 
 def costed(space: ChainSpace, table: LatencyTable) -> SpaceGraph:
@@ -68,7 +76,9 @@ def some_order(graph: SpaceGraph) -> TwoStageTerms:
     return TwoStageTerms(screen=score, rank=score, threshold=-np.inf)
 
 
-def remeasured(space: ChainSpace, table: LatencyTable, backend: OnnxBackend, levels: int) -> list[dict[str, Any]]:
+def remeasured(
+    space: ChainSpace, table: LatencyTable, backend: OnnxBackend, plan: Plan, levels: int
+) -> list[dict[str, Any]]:
     """Return for latency budgets over the range of the space the best network, timed again."""
     graph = costed(space, table)
     atlas = tabulate(graph, some_order(graph))
@@ -77,12 +87,13 @@ def remeasured(space: ChainSpace, table: LatencyTable, backend: OnnxBackend, lev
     for share in np.linspace(0.25, 0.75, levels):
         upper = float(low + share * (high - low))
         answers.append((upper, format_architecture(atlas.best([Budget(cost=LATENCY, upper=upper)]).architecture)))
-    times = time_networks(space, backend, [text for _, text in answers], batch=1)
+    times = time_networks(space, backend, [text for _, text in answers], batch=plan.batch, repeats=plan.repeats)
     return [
         {
             "budget_ms": upper,
             "architecture": text,
             "measured_ms": times[text].median_ms,
+            "over": times[text].median_ms / upper - 1,
             "within": times[text].median_ms <= upper * (1 + table.margin),
         }
         for upper, text in answers
@@ -162,13 +173,14 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     backend = OnnxBackend(threads=arguments.threads)
+    plan = QUICK if arguments.quick else FULL
     result: dict[str, Any] = {"device": backend.device, "runtime": backend.runtime, "spaces": {}}
     with tempfile.TemporaryDirectory() as directory:
         for name in ("digits",) if arguments.quick else ("nas-bench-macro", "mobile-cifar"):
             space = load_space(name)
-            table, seconds = measured(space, backend, quick=arguments.quick, directory=Path(directory))
+            table, seconds = measured(space, backend, plan, Path(directory))
             print(f"{name}: {seconds:.0f} s, {table.model}; {table.agreement}", flush=True)
-            again = remeasured(space, table, backend, levels=5)
+            again = remeasured(space, table, backend, plan, levels=5)
             for row in again:
                 print(name, row, flush=True)
             assert table.agreement is not None
@@ -177,6 +189,7 @@ def main() -> None:
                 "mape": table.agreement.mape,
                 "tau": table.agreement.tau,
                 "worst": table.agreement.worst,
+                **measured_twice(space, table, backend, plan),
                 "margin": table.margin,
                 "budget_violations": sum(not row["within"] for row in again),
             }

@@ -9,8 +9,9 @@ import pytest
 from archatlas.costs.agreement import agreement
 from archatlas.costs.budgets import LatencyConfig, record_table
 from archatlas.costs.importing import read_measurements
+from archatlas.costs.jobs import Plan
 from archatlas.costs.latency import BLOCK, FITTED, HELD_OUT, LATENCY, load_latency
-from archatlas.costs.measuring import Plan, conditions_of, measure, time_networks
+from archatlas.costs.measuring import conditions_of, measure, time_networks
 from archatlas.costs.parts import check_on_half, sum_of_parts, table_of_parts
 from archatlas.costs.whole import table_of_networks
 from archatlas.errors import ArtifactMismatchError, DataError
@@ -19,7 +20,7 @@ from archatlas.testing.devices import KnownDevice
 from archatlas.testing.tiny import tiny_space
 
 SPACE = tiny_space()
-PLAN = Plan(batch=1, repeats=2, fitted=8, held_out=10, parts=True, seed=0)
+PLAN = Plan(batch=1, repeats=2, fitted=8, held_out=10, chosen=0, parts=True, seed=0)
 CONDITIONS = conditions_of(SPACE, KnownDevice(), 1)
 
 
@@ -44,7 +45,7 @@ def test_every_distinct_operator_is_timed_once_and_no_op_takes_no_time(rows):
     assert sorted(blocks) == sorted([(0, "identity"), *((b, name) for b in range(3) for name in mbconvs)])
     by_block = {(row.block, row.operator): row for row in rows if row.part == BLOCK}
     assert by_block[1, "mbconv_e2_k3"].ms == by_block[2, "mbconv_e2_k3"].ms
-    assert by_block[1, "mbconv_e2_k3"].count == 30
+    assert by_block[1, "mbconv_e2_k3"].count == 10
     assert by_block[1, "mbconv_e3_k5"].ms == pytest.approx(device.milliseconds(SPACE.blocks[1].build(2)))
     assert [row.part for row in rows if row.architecture].count(HELD_OUT) == 10
     assert len({row.architecture for row in rows if row.architecture}) == 18
