@@ -31,7 +31,7 @@ def main(monkeypatch, *arguments) -> int:
 
 
 def made(monkeypatch, path, *options) -> None:
-    counts = () if "--whole" in options else ("--networks", 10, "--held-out", 10)
+    counts = () if "--whole" in options else ("--networks", 10, "--held-out", 10, "--chosen", 5)
     assert main(monkeypatch, "measure", "--space", "digits", "-o", path, *counts, "--repeats", 1, *options) == 0
 
 
@@ -41,6 +41,7 @@ def test_measure_then_predict(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "sum of operators" in told
     assert "10 held-out networks: MAPE 0.00%, tau 1.000" in told
+    assert "also of 5 such as a search returns" in told
     assert list(tmp_path.iterdir()) == [path]
     assert main(monkeypatch, "predict", path, "000000", "222222") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

@@ -8,18 +8,23 @@ import pytest
 
 from archatlas.costs.agreement import agreement
 from archatlas.costs.budgets import LatencyConfig, record_table
+from archatlas.costs.choices import choosing, likely_choices
 from archatlas.costs.importing import read_measurements
-from archatlas.costs.latency import BLOCK, FITTED, HELD_OUT, LATENCY, load_latency
-from archatlas.costs.measuring import Plan, conditions_of, measure, time_networks
+from archatlas.costs.jobs import Plan
+from archatlas.costs.latency import BLOCK, CHOSEN, FITTED, HELD_OUT, LATENCY, load_latency
+from archatlas.costs.macs import count_costs
+from archatlas.costs.measuring import conditions_of, measure, time_networks
 from archatlas.costs.parts import check_on_half, sum_of_parts, table_of_parts
 from archatlas.costs.whole import table_of_networks
 from archatlas.errors import ArtifactMismatchError, DataError
-from archatlas.records import Budget, WindowTerms, as_array, format_architecture, parse_architecture
+from archatlas.records import Budget, CostTable, WindowTerms, as_array, format_architecture, parse_architecture
+from archatlas.spaces.base import ChainNetwork
+from archatlas.spaces.nas_bench_macro import nas_bench_macro
 from archatlas.testing.devices import KnownDevice
 from archatlas.testing.tiny import tiny_space
 
 SPACE = tiny_space()
-PLAN = Plan(batch=1, repeats=2, fitted=8, held_out=10, parts=True, seed=0)
+PLAN = Plan(batch=1, repeats=2, fitted=8, held_out=10, chosen=0, parts=True, seed=0)
 CONDITIONS = conditions_of(SPACE, KnownDevice(), 1)
 
 
@@ -44,7 +49,7 @@ def test_every_distinct_operator_is_timed_once_and_no_op_takes_no_time(rows):
     assert sorted(blocks) == sorted([(0, "identity"), *((b, name) for b in range(3) for name in mbconvs)])
     by_block = {(row.block, row.operator): row for row in rows if row.part == BLOCK}
     assert by_block[1, "mbconv_e2_k3"].ms == by_block[2, "mbconv_e2_k3"].ms
-    assert by_block[1, "mbconv_e2_k3"].count == 30
+    assert by_block[1, "mbconv_e2_k3"].count == 10
     assert by_block[1, "mbconv_e3_k5"].ms == pytest.approx(device.milliseconds(SPACE.blocks[1].build(2)))
     assert [row.part for row in rows if row.architecture].count(HELD_OUT) == 10
     assert len({row.architecture for row in rows if row.architecture}) == 18
@@ -80,9 +85,70 @@ def test_a_measurement_continues_where_it_was_stopped(rows, tmp_path):
         dataclasses.replace(b, ms=0, lower_ms=0, upper_ms=0) for b in rows
     ]
     np.testing.assert_allclose([row.ms for row in again], [row.ms for row in rows])
-    assert device.prepared - before < 7 + 2 * 18  # all parts once, networks each turn
+    assert device.prepared - before <= 7 + 18  # each at most once
     keys = [json.loads(line)["key"] for line in log.read_text().splitlines()[1:]]
     assert len(keys) == len(set(keys)) == 2 * (7 + 18)
+
+
+class Cached(KnownDevice):
+    """A device on which weights take three times as long in a whole network as in a part."""
+
+    def milliseconds(self, module) -> float:
+        slow = 3.0 if isinstance(module, ChainNetwork) else 1.0
+        weights = sum(parameter.numel() for parameter in module.parameters())
+        return super().milliseconds(module) + (slow - 1.0) * 1e-6 * weights
+
+
+def test_weights_that_cost_more_in_a_whole_network_have_a_price_of_their_own(tmp_path):
+    plan = dataclasses.replace(PLAN, fitted=12)
+    slower = table_of_parts(SPACE, CONDITIONS, measure(SPACE, Cached(), plan, tmp_path / "log.jsonl"), "")
+    everything = SPACE.canonical(SPACE.all_architectures())
+    truth = [Cached().milliseconds(SPACE.build(tuple(map(int, row)))) for row in everything]
+    np.testing.assert_allclose(slower.cost(everything), truth, rtol=1e-6)
+    assert "+2 ms per million weights" in slower.model
+
+
+def test_chosen_networks_are_timed_too_and_count_for_the_margin_alone(rows, table, tmp_path):
+    plan, device = dataclasses.replace(PLAN, fitted=5, held_out=6, chosen=3), KnownDevice()
+    asked = {}
+
+    def choose(measured):
+        asked["rows"] = measured
+        chosen = likely_choices(SPACE, table.cost, 3, known={row.architecture for row in measured}, seed=0)
+        assert chosen == choosing(SPACE, CONDITIONS, plan)(measured)
+        return chosen
+
+    again = measure(SPACE, device, plan, tmp_path / "log.jsonl", choose=choose)
+    chosen = [row for row in again if row.part == CHOSEN]
+    assert asked["rows"] == again[: -len(chosen)]
+    assert len(chosen) == 3
+    assert not {row.architecture for row in chosen} & {row.architecture for row in asked["rows"]}
+    slow = [dataclasses.replace(row, ms=1.2 * row.ms) if row.part == CHOSEN else row for row in again]
+    found = table_of_parts(SPACE, CONDITIONS, slow, "").agreement
+    assert (found.networks, found.chosen) == (6, 3)
+    assert found.margin == pytest.approx(0.2)
+    assert found.worst < 1e-6
+    prepared = device.prepared
+    assert [row.ms for row in measure(SPACE, device, plan, tmp_path / "log.jsonl", choose=choose)] == [
+        row.ms for row in again
+    ]
+    assert device.prepared == prepared  # all of it was in the log
+
+
+def test_likely_choices_are_best_trade_offs_over_the_range():
+    space = nas_bench_macro()
+    cost = count_costs(space)["macs"]
+    chosen = likely_choices(space, cost, 20, known=(), seed=0)
+    ms = cost(as_array([parse_architecture(text) for text in chosen]))
+    shares = (ms - cost.minimum) / (cost.maximum - cost.minimum)
+    assert len(set(chosen)) == 20
+    assert (np.diff(ms) >= 0).all()
+    assert 0.1 <= shares[0] < 0.25
+    assert 0.75 < shares[-1] <= 0.9
+    free = CostTable(name=LATENCY, fixed=0.0, entries=tuple(np.array([1.0, 1.0, -9.0]) for _ in range(8)))
+    lured = likely_choices(space, free, 20, known=chosen, seed=0)  # the table says that operator 2 gives time back
+    assert np.mean([text.count("2") for text in lured]) > 1.2 * np.mean([text.count("2") for text in chosen])
+    assert not set(lured) & set(chosen)
 
 
 def test_conditions_are_never_mixed(tmp_path):
@@ -139,6 +205,10 @@ def test_agreement_by_hand():
     assert found.worst == pytest.approx(1.0)
     assert found.margin == pytest.approx(0.25)
     assert found.tau == pytest.approx(1 / 3)
+    luckless = agreement(np.array([1.0, 2.0]), np.array([1.0, 2.0]), (np.array([2.0, 4.0]), np.array([2.2, 6.0])))
+    assert (luckless.worst, luckless.chosen) == (0.0, 2)
+    assert luckless.margin == pytest.approx(0.5)
+    assert "95 % take at most 50.0% more than predicted, also of 2 such as a search returns" in str(luckless)
 
 
 def test_missing_operators_and_impossible_times_are_named(rows):

@@ -32,14 +32,14 @@ def test_a_steady_call_is_timed_exactly_and_no_longer_than_needed():
     steps = Steps(2e-3)
     timing = time_calls(steps.call, clock=steps.clock)
     assert (timing.median_ms, timing.lower_ms, timing.upper_ms) == pytest.approx((2.0, 2.0, 2.0))
-    assert timing.count == 30
+    assert timing.count == 10
 
 
 def test_quick_calls_are_repeated_within_a_sample():
     steps = Steps(1e-6)
     timing = time_calls(steps.call, clock=steps.clock)
     assert timing.median_ms == pytest.approx(1e-3)
-    assert steps.calls >= 30 * 1000
+    assert steps.calls >= 10 * 1000
 
 
 def test_an_unsteady_call_is_sampled_until_the_median_is_certain():
@@ -50,7 +50,7 @@ def test_an_unsteady_call_is_sampled_until_the_median_is_certain():
     # 0.93 * 1.35 * 0.2 / sqrt(n) < 0.01
     assert 400 <= timing.count <= 900
     coarse = Steps(1e-3, 9e-3)
-    assert time_calls(coarse.call, clock=coarse.clock, sample_ms=0.5, most_seconds=0.0).count == 30
+    assert time_calls(coarse.call, clock=coarse.clock, sample_ms=0.5, most_seconds=0.0).count == 10
 
 
 def test_one_thread_of_a_cpu_is_timed_by_its_own_time():
@@ -62,7 +62,7 @@ def test_one_thread_of_a_cpu_is_timed_by_its_own_time():
 @pytest.mark.parametrize("backend", [OnnxBackend(), TorchBackend(threads=torch.get_num_threads())])
 def test_both_backends_time_more_work_as_more_time(backend):
     def ms(channels: int) -> float:
-        call = backend.prepare(nn.Conv2d(channels, channels, 3, padding=1), (1, channels, 16, 16))
+        call = backend.prepare(nn.Conv2d(channels, channels, 3, padding=1), (1, channels, 16, 16))()
         return time_calls(call, clock=backend.clock, most_seconds=0.05).median_ms
 
     assert 4 * ms(8) < ms(96)

@@ -53,10 +53,11 @@ def measure(
     classes: ClassesOption = None,
     networks: Annotated[int, typer.Option(min=5, help="Whole networks that the model is fitted to.")] = 40,
     held_out: Annotated[int, typer.Option(min=5, help="Further ones that check it.")] = 50,
+    chosen: Annotated[int, typer.Option(min=0, help="Further ones such as a search returns, for the margin.")] = 30,
     whole: Annotated[
         int | None, typer.Option(min=20, help="Time this many whole networks and no operators; a fifth is held out.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often everything is timed; the quickest counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How often everything is timed; the quickest counts.")] = 12,
     radius: RadiusOption = 0,
     seed: SeedOption = 0,
 ) -> None:
@@ -66,7 +67,9 @@ def measure(
     Example: `archatlas latency measure --space mobile-cifar --device cpu --threads 1 --batch 1 -o cpu.parquet`.
     """
     from archatlas.cli.console import TerminalConsole
-    from archatlas.costs.measuring import Plan, conditions_of
+    from archatlas.costs.choices import choosing
+    from archatlas.costs.jobs import Plan
+    from archatlas.costs.measuring import conditions_of
     from archatlas.costs.measuring import measure as measure_space
     from archatlas.costs.parts import table_of_parts
     from archatlas.costs.whole import table_of_networks
@@ -75,25 +78,27 @@ def measure(
         raise ConfigError(f"{output} exists already; name another file with --output, or delete it.")
     if whole is None and radius:
         raise ConfigError("--radius is a setting of what is learnt from whole networks; add --whole.")
-    chosen = _space(space, resolution, channels, classes)
+    searched = _space(space, resolution, channels, classes)
     runs_on = _backend(backend, device, threads)
     plan = Plan(
         batch=batch,
         repeats=repeats,
         fitted=networks if whole is None else whole,
         held_out=held_out if whole is None else 0,
+        chosen=chosen if whole is None else 0,
         parts=whole is None,
         seed=seed,
     )
     log = output.with_name(f"{output.name}.measuring.jsonl")
+    conditions, date = conditions_of(searched, runs_on, batch), _now()
     console = TerminalConsole()
     with console.monitor(f"timing on {runs_on.device}, {runs_on.runtime}", "job") as monitor:
-        rows = measure_space(chosen, runs_on, plan, log, monitor=monitor)
-    conditions, date = conditions_of(chosen, runs_on, batch), _now()
+        choose = choosing(searched, conditions, plan) if plan.chosen else None
+        rows = measure_space(searched, runs_on, plan, log, choose=choose, monitor=monitor)
     if whole is None:
-        table = table_of_parts(chosen, conditions, rows, date)
+        table = table_of_parts(searched, conditions, rows, date)
     else:
-        table = table_of_networks(chosen, _learn(chosen, radius, seed), conditions, rows, date, seed=seed)
+        table = table_of_networks(searched, _learn(searched, radius, seed), conditions, rows, date, seed=seed)
     table.save(output)
     log.unlink()
     _report(table, output)

@@ -36,7 +36,8 @@ from archatlas.spaces import ChainSpace
 LATENCY = "latency_ms"
 FORMAT = 1
 _KEY = b"archatlas.latency"
-STEM, HEAD, BLOCK, FITTED, HELD_OUT = "stem", "head", "block", "fitted network", "held-out network"
+STEM, HEAD, BLOCK = "stem", "head", "block"
+FITTED, HELD_OUT, CHOSEN = "fitted network", "held-out network", "chosen network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,8 @@ class Measured:
     """One measured time.
 
     Args:
-        part: `stem`, `head`, `block`, `fitted network` or `held-out network`.
+        part: `stem`, `head`, `block`, `fitted network`, or of those that check the model `held-out network` (random) or
+            `chosen network` (such as a search would return).
         block: Number of the block, or -1.
         operator: Name of the operator, or empty.
         architecture: Of a network, as text, or empty.
@@ -130,7 +132,7 @@ class LatencyTable:
 
     @property
     def margin(self) -> float:
-        """The safety margin of a budget as a share of it: 95 % of networks take at most this much more."""
+        """The safety margin of a budget as a share of it: 95 % of networks, also of chosen ones, take no more."""
         return self.agreement.margin if self.agreement else 0.0
 
     @property

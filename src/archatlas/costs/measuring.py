@@ -1,65 +1,35 @@
-"""Measuring a space: every distinct operator and input shape, stem and head, and whole random networks.
+"""Measuring a space: every distinct operator and input shape, stem and head, and whole networks.
 
-All of it is one list of jobs in random order, each several times: what slows the device for a while then falls on
-everything alike, and of the turns of a job the quickest counts, because other programs only ever slow a pass down. Each
-time is on disk as soon as it is measured, and the same call continues where it was stopped.
+All of it is one list of jobs that is gone through several times, in random order: what slows the device for a while
+then falls on everything alike, and of the turns of a job the quickest counts, because other programs only ever slow a
+pass down. Each time is on disk as soon as it is measured, and the same call continues where it was stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
-import torch
-from torch import nn
 
-from archatlas.costs.latency import BLOCK, FITTED, HEAD, HELD_OUT, STEM, Conditions, Measured
-from archatlas.costs.macs import count
-from archatlas.costs.timing import Backend, Call, Timing, time_calls
+from archatlas.costs.jobs import Job, Plan, chosen_jobs, jobs_of
+from archatlas.costs.latency import Conditions, Measured
+from archatlas.costs.timing import Backend, Load, Timing, time_calls
 from archatlas.errors import ArtifactMismatchError
 from archatlas.files import read_json_lines, write_text
-from archatlas.records import Monitor, format_architecture, parse_architecture, silent
+from archatlas.records import Monitor, parse_architecture, silent
 from archatlas.spaces import ChainSpace
 
-Shape = tuple[int, ...]
+Choose = Callable[[tuple[Measured, ...]], Sequence[str]]
+"""Picks further networks, as text, by what has been measured."""
 
+TURNS = 12
+"""How often everything is timed, unless told otherwise."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is measured.
-
-    Args:
-        batch: Images in a pass.
-        repeats: Turns of each job.
-        fitted: Number of whole networks that the model is fitted to.
-        held_out: Number of whole networks that check it.
-        parts: Whether stem, head and operators are timed; without them the model is learnt from networks alone.
-        seed: Of the networks and of the order.
-    """
-
-    batch: int
-    repeats: int
-    fitted: int
-    held_out: int
-    parts: bool
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """One thing to time: its key in the log, and where it stands in the space."""
-
-    key: str
-    rows: tuple[tuple[str, int, str], ...] = ()
-    architecture: str = ""
-    shape: Shape
-    block: int = -1
-    operator: int = -1
+_MOST_KEPT_BYTES = 2**31
 
 
 def conditions_of(space: ChainSpace, backend: Backend, batch: int) -> Conditions:
@@ -76,7 +46,13 @@ def conditions_of(space: ChainSpace, backend: Backend, batch: int) -> Conditions
 
 
 def measure(
-    space: ChainSpace, backend: Backend, plan: Plan, log: Path, *, monitor: Monitor = silent
+    space: ChainSpace,
+    backend: Backend,
+    plan: Plan,
+    log: Path,
+    *,
+    choose: Choose | None = None,
+    monitor: Monitor = silent,
 ) -> tuple[Measured, ...]:
     """Measure a space, or continue the measurement in `log`.
 
@@ -85,6 +61,7 @@ def measure(
         backend: Device and runtime.
         plan: What to measure.
         log: Receives a line per time; one that was made under other conditions is refused.
+        choose: Picks `plan.chosen` further networks by all other times; must pick the same ones when called again.
         monitor: Told of every job.
 
     Returns:
@@ -93,81 +70,57 @@ def measure(
     Raises:
         ArtifactMismatchError: If the log belongs to another measurement.
     """
-    jobs = [*_parts(space, plan.batch), *_networks(space, plan)] if plan.parts else list(_networks(space, plan))
-    turns = [(job, turn) for job in jobs for turn in range(plan.repeats)]
-    order = np.random.default_rng(plan.seed).permutation(len(turns))
     done = _open(log, conditions_of(space, backend, plan.batch), plan)
-    calls: dict[str, Call] = {}
     with log.open("a", encoding="utf-8") as stream:
-        for number, i in enumerate(order.tolist()):
-            job, turn = turns[i]
-            if f"{job.key} {turn}" not in done:
-                timing = time_calls(_prepared(space, backend, job, calls), clock=backend.clock)
-                line = {"key": f"{job.key} {turn}", **dataclasses.asdict(timing)}
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
-                done[f"{job.key} {turn}"] = timing
-            monitor(number + 1, len(order), ms=done[f"{job.key} {turn}"].median_ms)
-    return tuple(row for job in jobs for row in _rows(job, done, plan))
+        bench = _Bench(space, backend, done, stream)
+        jobs = jobs_of(space, plan)
+        bench.time(jobs, plan, monitor, first=0, total=len(jobs) + plan.chosen)
+        rows = tuple(row for job in jobs for row in _rows(job, done, plan))
+        if choose is None:
+            return rows
+        further = chosen_jobs(space, plan, choose(rows))
+        bench.time(further, plan, monitor, first=len(jobs), total=len(jobs) + len(further))
+    return (*rows, *(row for job in further for row in _rows(job, done, plan)))
 
 
-def _parts(space: ChainSpace, batch: int) -> Iterator[_Job]:
-    """Yield stem, head and every distinct operator with its input shape; equal ones are one job."""
-    found: dict[str, list[tuple[str, int, str]]] = {}
-    where: dict[str, tuple[Shape, int, int]] = {}
-    shape: Shape = (batch, space.in_channels, space.resolution, space.resolution)
-    with torch.device("meta"):
-        yield _Job(key=STEM, rows=((STEM, -1, ""),), shape=shape)
-        _, _, shape = count(space.stem(space.in_channels), shape)
-        for number, (block, idle) in enumerate(zip(space.blocks, space.no_ops(), strict=True)):
-            geometry = f"{block.in_channels} {block.out_channels} {block.stride} {shape[2]}x{shape[3]}"
-            for i, operator in enumerate(block.operators):
-                key = f"{operator.name} {geometry}"
-                if not idle[i]:
-                    found.setdefault(key, []).append((BLOCK, number, operator.name))
-                    where.setdefault(key, (shape, number, i))
-            _, _, shape = count(block.build(0), shape)
-        yield _Job(key=HEAD, rows=((HEAD, -1, ""),), shape=shape)
-    for key, rows in found.items():
-        yield _Job(key=key, rows=tuple(rows), shape=where[key][0], block=where[key][1], operator=where[key][2])
+class _Bench:
+    """Where jobs are timed: models that were made once are kept, as far as memory allows."""
+
+    def __init__(self, space: ChainSpace, backend: Backend, done: dict[str, Timing], stream: TextIO) -> None:
+        self.space, self.backend, self.done, self.stream = space, backend, done, stream
+        self.kept: dict[str, Load] = {}
+        self.kept_bytes = 0
+
+    def time(self, jobs: Sequence[Job], plan: Plan, monitor: Monitor, *, first: int, total: int) -> None:
+        """Give every job its turns; `first` of `total` jobs had theirs before."""
+        rng, number = np.random.default_rng(plan.seed), first * plan.repeats
+        for turn in range(plan.repeats):
+            for i in rng.permutation(len(jobs)).tolist():
+                key = f"{jobs[i].key} {turn}"
+                if key not in self.done:
+                    self._time(jobs[i], key)
+                number += 1
+                monitor(number, total * plan.repeats, ms=self.done[key].median_ms)
+
+    def _time(self, job: Job, key: str) -> None:
+        timing = time_calls(self._model(job)(), clock=self.backend.clock)
+        self.stream.write(json.dumps({"key": key, **dataclasses.asdict(timing)}) + "\n")
+        self.stream.flush()
+        self.done[key] = timing
+
+    def _model(self, job: Job) -> Load:
+        if job.key in self.kept:
+            return self.kept[job.key]
+        module = job.build(self.space)
+        load = self.backend.prepare(module, job.shape)
+        size = sum(parameter.nbytes for parameter in module.parameters())
+        if self.kept_bytes + size <= _MOST_KEPT_BYTES:
+            self.kept[job.key] = load
+            self.kept_bytes += size
+        return load
 
 
-def _networks(space: ChainSpace, plan: Plan) -> Iterator[_Job]:
-    """Yield distinct random networks; the first ones are fitted, the last ones held out."""
-    shape = (plan.batch, space.in_channels, space.resolution, space.resolution)
-    wanted = min(plan.fitted + plan.held_out, space.size)
-    rng, chosen = np.random.default_rng(plan.seed), dict[str, None]()
-    for _ in range(1000):
-        drawn = space.canonical(space.sample(wanted, rng))
-        chosen |= dict.fromkeys(format_architecture(tuple(map(int, row))) for row in drawn)
-        if len(chosen) >= wanted:
-            break
-    for number, text in enumerate(list(chosen)[:wanted]):
-        part = FITTED if number < plan.fitted else HELD_OUT
-        yield _Job(key=text, rows=((part, -1, ""),), architecture=text, shape=shape)
-
-
-def _prepared(space: ChainSpace, backend: Backend, job: _Job, calls: dict[str, Call]) -> Call:
-    """Return the call of a job; parts are kept for their next turn, networks would take too much memory."""
-    if job.key in calls:
-        return calls[job.key]
-    call = backend.prepare(_build(space, job), job.shape)
-    if not job.architecture:
-        calls[job.key] = call
-    return call
-
-
-def _build(space: ChainSpace, job: _Job) -> nn.Module:
-    if job.architecture:
-        return space.build(parse_architecture(job.architecture))
-    if job.key == STEM:
-        return space.stem(space.in_channels)
-    if job.key == HEAD:
-        return space.head(space.num_classes)
-    return space.blocks[job.block].build(job.operator)
-
-
-def _rows(job: _Job, done: dict[str, Timing], plan: Plan) -> Iterator[Measured]:
+def _rows(job: Job, done: dict[str, Timing], plan: Plan) -> Iterator[Measured]:
     """Yield the rows of a job: the quickest of its turns."""
     best = min((done[f"{job.key} {turn}"] for turn in range(plan.repeats)), key=lambda timing: timing.median_ms)
     for part, block, operator in job.rows:
@@ -184,14 +137,14 @@ def _rows(job: _Job, done: dict[str, Timing], plan: Plan) -> Iterator[Measured]:
 
 
 def time_networks(
-    space: ChainSpace, backend: Backend, architectures: Sequence[str], *, batch: int, repeats: int = 3
+    space: ChainSpace, backend: Backend, architectures: Sequence[str], *, batch: int, repeats: int = TURNS
 ) -> dict[str, Timing]:
     """Time given whole networks as `measure` does, such as those that a query returned; by their text."""
     shape = (batch, space.in_channels, space.resolution, space.resolution)
+    models = {text: backend.prepare(space.build(parse_architecture(text)), shape) for text in architectures}
     found: dict[str, Timing] = {}
-    for text in [*architectures] * repeats:
-        call = backend.prepare(space.build(parse_architecture(text)), shape)
-        timing = time_calls(call, clock=backend.clock)
+    for text in [*models] * repeats:
+        timing = time_calls(models[text](), clock=backend.clock)
         found[text] = min(timing, found.get(text, timing), key=lambda timing: timing.median_ms)
     return found
 

@@ -1,7 +1,9 @@
 """Timing a module: what a backend must do, and the loop that all of them share.
 
-A backend turns a module into a call that runs one forward pass and returns when it is finished. The loop warms up,
-finds how many calls make one sample longer than the clock's noise, and samples until the median is certain enough.
+A backend turns a module into a model once, and loads that as often as it is timed: where weights come to lie in memory
+is chance, and moves a time by percents. What it loads is a call that runs one forward pass and returns when it is
+finished. The loop warms up, finds how many calls make one sample longer than the clock's noise, and samples until the
+median is certain enough.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from torch import nn
 
 Call = Callable[[], object]
 """One forward pass, finished on return."""
+
+Load = Callable[[], Call]
+"""Loads a model as a program that starts would."""
 
 Clock = Callable[[], float]
 """Returns seconds."""
@@ -50,8 +55,8 @@ class Backend(Protocol):
     def clock(self) -> Clock:
         """What passes are timed with."""
 
-    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:
-        """Return one forward pass of a module in evaluation mode on an input of this shape `(B, C, H, W)`."""
+    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Load:
+        """Return a module in evaluation mode, ready to be loaded and run on an input of this shape `(B, C, H, W)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +81,8 @@ def time_calls(
     *,
     clock: Clock,
     sample_ms: float = 1.0,
-    least_samples: int = 30,
-    most_seconds: float = 0.5,
+    least_samples: int = 10,
+    most_seconds: float = 0.15,
     precision: float = 0.01,
 ) -> Timing:
     """Time a call.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from archatlas.costs.hardware import cpu_name
-from archatlas.costs.timing import Call, Clock, clock_of
+from archatlas.costs.timing import Call, Clock, Load, clock_of
 from archatlas.errors import ConfigError
 from archatlas.onnx_models import CPU, open_session
 
@@ -63,12 +63,17 @@ class OnnxBackend:
         """What passes are timed with."""
         return clock_of(cpu=self._provider == CPU, threads=self.threads)
 
-    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:
-        """Export a module and return one pass of it; input and output stay where the host has them."""
-        session = open_session(export_onnx(module, shape), threads=self.threads, provider=self._provider)
+    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Load:
+        """Export a module; input and output of its passes stay where the host has them."""
+        model = export_onnx(module, shape)
         image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        feed, run = {session.get_inputs()[0].name: image}, session.run
-        return lambda: run(None, feed)
+
+        def load() -> Call:
+            session = open_session(model, threads=self.threads, provider=self._provider)
+            feed, run = {session.get_inputs()[0].name: image}, session.run
+            return lambda: run(None, feed)
+
+        return load
 
 
 def export_onnx(module: nn.Module, shape: tuple[int, ...]) -> bytes:

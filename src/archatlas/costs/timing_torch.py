@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from archatlas.costs.hardware import cpu_name
-from archatlas.costs.timing import Call, Clock, clock_of
+from archatlas.costs.timing import Call, Clock, Load, clock_of
 from archatlas.errors import ConfigError
 
 
@@ -47,16 +48,21 @@ class TorchBackend:
         """What passes are timed with."""
         return clock_of(cpu=self.kind == "cpu", threads=self.threads)
 
-    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:
-        """Return one pass; on a GPU it waits until the device is done."""
-        torch.set_num_threads(self.threads)
-        network = module.eval().to(self.kind).to(memory_format=torch.channels_last)
-        image = torch.randn(shape, device=self.kind).contiguous(memory_format=torch.channels_last)
+    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Load:
+        """Return a module whose passes wait, on a GPU, until the device is done."""
+        module.eval()
 
-        @torch.inference_mode()
-        def call() -> None:
-            network(image)
-            if self.kind == "cuda":
-                torch.cuda.synchronize()
+        def load() -> Call:
+            torch.set_num_threads(self.threads)
+            network = copy.deepcopy(module).to(self.kind).to(memory_format=torch.channels_last)
+            image = torch.randn(shape, device=self.kind).contiguous(memory_format=torch.channels_last)
 
-        return call
+            @torch.inference_mode()
+            def call() -> None:
+                network(image)
+                if self.kind == "cuda":
+                    torch.cuda.synchronize()
+
+            return call
+
+        return load

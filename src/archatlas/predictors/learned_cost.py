@@ -33,6 +33,7 @@ _FREEDOM = 4.0
 _ROUNDS = 3
 _STEPS = (60, 25, 25)
 _LEAST_NOISE = 1e-5
+_ROUNDING = 1e-12
 _LEVEL_VARIANCE = 9.0  # of the mean of all networks, in variances of the values
 _MOST_FOR_EVIDENCE = 400
 KNOWN_COSTS = ("macs", "params")
@@ -218,7 +219,9 @@ def _loss(
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         covariance = prior.covariance(samples, samples) + torch.diag(prior.noise * noise)
-        factor = torch.linalg.cholesky(covariance)
+        # A step of the line search can make the noise vanish beside the rest, beyond what rounding leaves definite.
+        rounding = _ROUNDING * covariance.diagonal().mean().detach() * torch.eye(len(goal), dtype=torch.float64)
+        factor = torch.linalg.cholesky(covariance + rounding)
         half = torch.linalg.solve_triangular(factor, goal[:, None], upper=False)
         value: torch.Tensor = 0.5 * half.square().sum() + factor.diagonal().log().sum() + prior.penalty()
         torch.autograd.backward(value)

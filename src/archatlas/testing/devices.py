@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from archatlas.costs.timing import Call, Clock
+from archatlas.costs.timing import Clock, Load
 
 
 class KnownDevice:
@@ -29,12 +29,12 @@ class KnownDevice:
         layers = sum(isinstance(part, nn.Conv2d | nn.Linear) for part in module.modules())
         return 5e-3 + 1e-3 * layers + 1e-6 * sum(parameter.numel() for parameter in module.parameters())
 
-    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:  # noqa: ARG002 - one resolution
-        """Return a pass that moves the clock."""
+    def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Load:  # noqa: ARG002 - one resolution
+        """Return what loads a pass that moves the clock."""
         self.prepared += 1
         seconds = self.milliseconds(module) / 1e3
 
         def call() -> None:
             self.now += seconds
 
-        return call
+        return lambda: call
