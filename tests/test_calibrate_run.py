@@ -6,14 +6,15 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from archatlas import calibration, cli, pipeline
+from archatlas import cli, labelling, pipeline
 from archatlas.atlas import load_atlas
 from archatlas.calibration import calibrate_from_table, calibrate_run
 from archatlas.cli.console import TerminalConsole
@@ -21,8 +22,9 @@ from archatlas.config import parse_config
 from archatlas.errors import ConfigError
 from archatlas.predictors import load
 from archatlas.predictors.calibration import FittedCalibration
-from archatlas.records import as_array
+from archatlas.records import Architectures, Evaluation, as_array
 from archatlas.session import Run, open_run
+from archatlas.workers import RayConfig, Subject
 
 SETTINGS = {
     "hardware": {"accelerator": "cpu", "threads": 1},
@@ -36,8 +38,8 @@ SETTINGS = {
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Run]:
-    with open_run(parse_config(SETTINGS, source="test"), path, TerminalConsole()) as run:
+def opened(path: Path, **changed: object) -> Iterator[Run]:
+    with open_run(parse_config(SETTINGS | changed, source="test"), path, TerminalConsole()) as run:
         yield run
 
 
@@ -88,7 +90,7 @@ def test_a_stopped_calibration_continues_alike(
     calibrated: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped inside the fourth training and after it: the same labels, none made twice."""
-    path, left, train = tmp_path / "stopped", 3, calibration.retrain
+    path, left, train = tmp_path / "stopped", 3, labelling.train_and_score
     shutil.copytree(scored, path)
 
     def stop(*arguments: object, **options: object) -> object:
@@ -98,7 +100,7 @@ def test_a_stopped_calibration_continues_alike(
             raise KeyboardInterrupt
         return train(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(calibration, "retrain", stop)
+    monkeypatch.setattr(labelling, "train_and_score", stop)
     with opened(path) as run, pytest.raises(KeyboardInterrupt):
         calibrate_run(run, trainings=6)
     assert len(_trainings(path)) == 3
@@ -109,13 +111,42 @@ def test_a_stopped_calibration_continues_alike(
     assert (path / "calibration.json").read_text() == (calibrated / "calibration.json").read_text()
 
 
+def test_trainings_by_workers_give_the_same_labels(
+    calibrated: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers are stood in for by one that does its jobs here, the last one first."""
+    path, jobs_done = tmp_path / "fanned", []
+    shutil.copytree(scored, path)
+
+    @contextmanager
+    def fanned_out(name: str, config: RayConfig, subject: Callable[[], Subject]) -> Iterator[object]:
+        work = subject().start(torch.device("cpu"))
+
+        def workers(jobs: Sequence[Architectures]) -> Iterator[Evaluation]:
+            jobs_done.append(len(jobs))
+            for rows in reversed(jobs):
+                yield from work(rows)
+
+        assert name == "ray"
+        yield workers
+
+    monkeypatch.setattr(labelling, "fanned_out", fanned_out)
+    monkeypatch.setattr(labelling, "train_and_score", None)
+    with opened(path, workers="ray") as run:
+        calibrate_run(run, trainings=6)
+    assert jobs_done == [2, 2, 2]
+    assert _trainings(path) == _trainings(calibrated)
+    assert (path / "calibration.json").read_text() == (calibrated / "calibration.json").read_text()
+    assert not (path / "calibration").exists()
+
+
 def test_a_table_of_labels(calibrated: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same labels in percent give the same atlas."""
     path, table = tmp_path / "run", tmp_path / "labels.csv"
     shutil.copytree(scored, path)
     rows = json.loads((calibrated / "calibration.json").read_text())["labels"]
     table.write_text("architecture,score\n" + "".join(f"{r['architecture']},{100 * r['label']}\n" for r in rows))
-    monkeypatch.setattr(calibration, "retrain", None)
+    monkeypatch.setattr(labelling, "train_and_score", None)
     with opened(path) as run:
         result = calibrate_from_table(run, table)
         networks = run.space.all_architectures()
@@ -134,7 +165,7 @@ def test_the_command(calibrated: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
             return int(end.code or 0)
         return 0
 
-    monkeypatch.setattr(calibration, "retrain", None)  # everything is trained already
+    monkeypatch.setattr(labelling, "train_and_score", None)  # everything is trained already
     assert main("calibrate", str(calibrated), "--trainings", "6") == 0
     shown = capsys.readouterr().out
     assert "labels          6" in shown

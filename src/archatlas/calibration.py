@@ -1,12 +1,11 @@
 """Calibration of a run: a few stand-alone trainings, a corrected fit, and an atlas that answers by it.
 
-Every finished training is a row of `trainings.sqlite`; a stopped calibration continues with the one it was in.
+A stopped calibration continues with the training it was in.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +14,18 @@ import numpy as np
 from archatlas.atlas import tabulate
 from archatlas.errors import ConfigError
 from archatlas.files import write_json
-from archatlas.measurement import measure
+from archatlas.labelling import labelling
 from archatlas.pipeline import fit_samples
 from archatlas.predictors import WindowedPredictor, build_predictor
 from archatlas.predictors.calibration import FittedCalibration, calibrate
 from archatlas.predictors.metrics import best, kendall_tau
 from archatlas.predictors.order import reference_architectures
 from archatlas.predictors.table import read_scores
-from archatlas.records import Architecture, Architectures, Evaluation, Floats, as_array, format_architecture
-from archatlas.retraining import Recipe, RetrainingConfig, load_network, retrain
+from archatlas.records import Architecture, Architectures, Floats, as_array, format_architecture
 from archatlas.search.acquisition import Candidates, acquire, next_round
 from archatlas.session import Run
 from archatlas.spaces import SpaceGraph
-from archatlas.store import EvaluationStore, Scope
 
-STORE = "trainings.sqlite"
 RESULT = "calibration.json"
 FEWEST = 5
 """Labels that a calibration needs at least."""
@@ -68,16 +64,14 @@ def calibrate_run(run: Run, *, trainings: int) -> CalibrationResult:
         trainings: Networks to train in all, those of earlier calls included.
 
     Raises:
-        ConfigError: If the predictor is no sum over windows, or there are too few trainings.
+        ConfigError: If the predictor is no sum over windows, there are too few trainings, or no workers.
         DataError: If too few sub-networks are scored.
     """
     _enough(trainings, "--trainings")
     base = _one_shot_fit(run)
-    label = _training(run, trainings)
-    candidates = _candidates(run)
-    rows, labels = acquire(base, label, candidates, run.config.calibration, trainings=trainings, seed=run.config.seed)
-    if run.fabric.is_global_zero:
-        shutil.rmtree(run.path / "calibration", ignore_errors=True)
+    config, candidates = run.config, _candidates(run)
+    with labelling(run, trainings=trainings) as label:
+        rows, labels = acquire(base, label, candidates, config.calibration, trainings=trainings, seed=config.seed)
     return _finish(run, base, rows, labels, candidates)
 
 
@@ -107,54 +101,6 @@ def _one_shot_fit(run: Run) -> WindowedPredictor:
             "window_gcn, window_gp or ridge."
         )
     return fitted
-
-
-def _training(run: Run, trainings: int) -> Callable[[Architectures], Floats]:
-    """Return what trains networks stand-alone on the short schedule and gives their validation accuracy."""
-    settings, store = _schedule(run), EvaluationStore(run.path / STORE)
-    scope = Scope(supernet="stand-alone", data=run.data.digest, settings=run.training_fingerprint(settings))
-
-    def label(architectures: Architectures) -> Floats:
-        for architecture in map(tuple, architectures.tolist()):
-            done = run.directory.share(store.all(scope) if run.directory.leads else None)
-            if architecture not in done:
-                title = f"training {min(len(done) + 1, trainings)} of {trainings}, {format_architecture(architecture)}"
-                evaluation = _trained(run, architecture, settings, title)
-                if run.directory.leads:
-                    store.add(scope, evaluation)
-        done = run.directory.share(store.all(scope) if run.directory.leads else None)
-        return np.array([done[tuple(row)].accuracy for row in architectures.tolist()])
-
-    return label
-
-
-def _schedule(run: Run) -> RetrainingConfig:
-    """Return the settings of retraining with fewer epochs, and without what only pays in long trainings."""
-    epochs = run.config.calibration.epochs or -(-run.config.retraining.epochs // 3)
-    warmup = min(run.config.retraining.warmup_epochs, epochs / 4)
-    return run.config.retraining.model_copy(
-        update={"epochs": epochs, "warmup_epochs": warmup, "init": "scratch", "recipe": Recipe(), "distillation": None}
-    )
-
-
-def _trained(run: Run, architecture: Architecture, settings: RetrainingConfig, title: str) -> Evaluation:
-    directory = run.path / "calibration" / format_architecture(architecture)
-    with run.console.monitor(title, "step") as monitor:
-        retrain(
-            run.space,
-            architecture,
-            run.data,
-            settings,
-            fabric=run.fabric,
-            seed=run.config.seed,
-            directory=directory,
-            monitor=monitor,
-        )
-    network = run.fabric.to_device(load_network(run.space, directory))
-    measured = measure(network, run.data.validation, fabric=run.fabric)
-    return Evaluation(
-        architecture=architecture, loss=measured.loss, accuracy=measured.accuracy, num_images=measured.num_images
-    )
 
 
 def _candidates(run: Run) -> Candidates:

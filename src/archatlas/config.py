@@ -58,7 +58,8 @@ class Config(BaseModel):
     hardware: HardwareConfig = Field(default=HardwareConfig(), description="devices, processes, precision")
     workers: WorkersName = Field(
         default="local",
-        description="local = this process scores sub-networks, ray = several do (extra archatlas[ray])",
+        description="local = this process scores sub-networks and does the trainings of a calibration, ray = several "
+        "do (extra archatlas[ray])",
     )
     ray: RayConfig = Field(default=RayConfig(), description="with workers: ray")
     supernet: SuperNetConfig = Field(

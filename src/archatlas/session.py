@@ -35,7 +35,7 @@ from archatlas.spaces.user import load_space
 from archatlas.store import EvaluationStore
 from archatlas.supernet import load_supernet, weights_digest
 from archatlas.training import TrainingConfig
-from archatlas.workers import Subject, fanned_out, portable
+from archatlas.workers import Scoring, Task, fanned_out
 
 
 class Console(Protocol):
@@ -70,6 +70,11 @@ class Run:
     def limits(self) -> tuple[Budget, ...]:
         """The budgets of a search: latency is cut by the table's margin, so that it holds when measured again."""
         return self.config.latency.tightened(self.config.limits, self.latency)
+
+    @property
+    def task(self) -> Task:
+        """Where workers find space and images."""
+        return Task(space=self.config.space, data=self.config.data, digest=self.data.digest).absolute()
 
     @property
     def costed_from(self) -> str:
@@ -226,15 +231,14 @@ def measuring(run: Run) -> Iterator[Callable[[Architectures], list[Evaluation]]]
     supernet, digest = load_supernet(run.space, run.path / "supernet")
     device = run.fabric.device
     config = run.config.evaluation
-    with fanned_out(run.config.workers, run.config.ray, partial(_subject, run)) as workers:
+    with fanned_out(run.config.workers, run.config.ray, partial(_scoring, run)) as workers:
         score = Evaluator(supernet, digest, run.data, config, store=_store(run), device=device, fan_out=workers)
         yield _shown(run, score)
 
 
-def _subject(run: Run) -> Subject:
-    space, data = portable(run.config.space, run.config.data)
+def _scoring(run: Run) -> Scoring:
     weights = (run.path / "supernet" / "weights.safetensors").read_bytes()
-    return Subject(space=space, data=data, digest=run.data.digest, evaluation=run.config.evaluation, weights=weights)
+    return Scoring(task=run.task, evaluation=run.config.evaluation, weights=weights)
 
 
 def _shown(run: Run, score: Evaluator) -> Callable[[Architectures], list[Evaluation]]:

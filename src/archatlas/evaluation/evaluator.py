@@ -31,7 +31,7 @@ class FanOut(Protocol):
     num_jobs: int
     """Into how many jobs a walk shall be cut."""
 
-    def __call__(self, jobs: Sequence[Architectures], chunk: int) -> Iterator[Evaluation]:
+    def __call__(self, jobs: Sequence[Architectures], chunk: int, /) -> Iterator[Evaluation]:
         """Yield the evaluations of all jobs, each as soon as it is made; see `Walker.walk`."""
 
 
