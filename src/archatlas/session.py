@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from archatlas.data import ImageData, load_data
 from archatlas.errors import ConfigError
 from archatlas.evaluation import Evaluator, scope_of
 from archatlas.files import write_json
-from archatlas.records import Architecture, Architectures, Budget, Cost, Evaluation, Monitor
+from archatlas.records import Architecture, Architectures, Budget, Cost, Evaluation, Monitor, silent
 from archatlas.run_directory import RunDirectory, fingerprint
 from archatlas.spaces import ChainSpace, SpaceGraph, chain_graph
 from archatlas.spaces.user import load_space
@@ -46,6 +46,17 @@ class Console(Protocol):
 
     def monitor(self, title: str, unit: str) -> AbstractContextManager[Monitor]:
         """Return a context manager that yields the monitor of one stage."""
+
+
+class _Unheard:
+    """The console of every process but the first (a `Console`)."""
+
+    def log(self, line: str) -> None:
+        """Drop one line."""
+
+    def monitor(self, title: str, unit: str) -> AbstractContextManager[Monitor]:  # noqa: ARG002
+        """Show nothing."""
+        return nullcontext(silent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +125,7 @@ def open_run(config: Config, path: Path, console: Console) -> Iterator[Run]:
     """
     space = load_space(config.space)
     fabric = launch(config.hardware)
+    console = console if fabric.is_global_zero else _Unheard()
     with fabric.rank_zero_first():
         data = load_data(config.data)
     for name in data.skipped:
@@ -184,7 +196,8 @@ def launch(hardware: HardwareConfig) -> Fabric:
             strategy=DDPStrategy(timeout=timedelta(days=30)) if devices * num_nodes > 1 else "auto",
             precision=hardware.precision,
         )
-        fabric.launch()
+        if "LT_CLI_USED" not in os.environ:  # `fabric run` has it launched already
+            fabric.launch()
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"The settings of hardware cannot be used here: {error}") from error
     if hardware.threads is not None:  # after the launch, which sets them too

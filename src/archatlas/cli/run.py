@@ -28,7 +28,10 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.
 
 @contextmanager
 def opened_run(config: Path | None, run: Path) -> Iterator[Run]:
-    """Open a run by the given settings, or by those that it was made with."""
+    """Open a run by the given settings, or by those that it was made with.
+
+    Of several processes, the first one goes on after the block and tells what came out; the others end there.
+    """
     from archatlas.cli.console import TerminalConsole
     from archatlas.config import load_config
     from archatlas.session import open_run
@@ -37,6 +40,8 @@ def opened_run(config: Path | None, run: Path) -> Iterator[Run]:
     settings = load_config(config or (held if held.exists() else None))
     with open_run(settings, run, TerminalConsole()) as opened:
         yield opened
+    if not opened.directory.leads:
+        raise typer.Exit
 
 
 def run(config: ConfigArgument = None, run: RunOption = None) -> None:
@@ -133,7 +138,8 @@ def fit(
         from archatlas import pipeline
 
         with opened_run(None, run) as opened:
-            print_report(pipeline.fit_stage(opened))
+            report = pipeline.fit_stage(opened)
+        print_report(report)
     elif run is None and table is not None and space is not None and output is not None:
         from archatlas.fitting import fit_table
         from archatlas.predictors import PredictorConfig
