@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -16,7 +17,10 @@ RED = (200, 30, 60)
         ("RGBA", "png", "RGB"),
         ("P", "png", "RGB"),
         ("CMYK", "tif", "RGB"),
-        ("YCbCr", "tif", "RGB"),
+        pytest.param(
+            *("YCbCr", "tif", "RGB"),
+            marks=pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="older ones write it cut short"),
+        ),
         ("L", "png", "L"),
         ("LA", "png", "L"),
         ("1", "png", "L"),
