@@ -1,6 +1,6 @@
-"""Fill the tables of docs/evidence/search.md and docs/evidence/macro.md from the rows of benchmarks.
+"""Fill the tables of docs/evidence/search.md, macro.md and predictors.md from the rows of benchmarks.
 
-    python scripts/evidence_pages.py search.json nb201.json macro.json
+    python scripts/evidence_pages.py search.json nb201.json macro.json predictors.json
 
 Whatever stands in a page between `<!-- table: NAME -->` and `<!-- end -->` is replaced; tables without rows stay.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-PAGES = (Path("docs/evidence/search.md"), Path("docs/evidence/macro.md"))
+PAGES = tuple(Path("docs/evidence") / name for name in ("search.md", "macro.md", "predictors.md"))
 Rows = list[dict[str, Any]]
 
 
@@ -75,9 +75,46 @@ def orders(rows: Rows, task: str, *, calibrated: bool) -> list[str]:
     return lines if mine else []
 
 
-def tables(rows: Rows) -> dict[str, list[str]]:
-    """Return the lines of every table by name."""
+def true_labels(rows: Rows) -> list[str]:
+    """Tau over held-out networks by predictor and number of labels."""
+    mine = [row for row in rows if row["task"] == "macro_true"]
+    counts = sorted({row["n"] for row in mine if row["n"]})
+    lines = [
+        f"| predictor | {' | '.join(f'{n} labels' for n in counts)} | seconds |",
+        "| --- |" + " --- |" * (len(counts) + 1),
+    ]
+    for (name,), same in grouped([row for row in mine if row["n"]], "predictor").items():
+        cells = [spread([row for row in same if row["n"] == n], "tau", 3) for n in counts]
+        seconds = spread([row for row in same if row["n"] == counts[-1]], "fit_s", 2)
+        lines.append(f"| {name} | {' | '.join(cells)} | {seconds} |")
+    for (name,), same in grouped([row for row in mine if not row["n"]], "predictor").items():
+        lines.append(f"| {name} | {spread(same[:1], 'tau', 3)} |" + " |" * len(counts))
+    return lines if mine else []
+
+
+def one_shot(rows: Rows, task: str) -> list[str]:
+    """Agreement with the truth of raw scores and fits to the scores of a table's super-networks."""
+    mine = [row for row in rows if row["task"] == task]
+    columns = (
+        *(("tau", 3), ("tau_top_half", 3), ("tau_top10", 3)),
+        *(("true_best", 2), ("true_top10_mean", 3), ("true_top100_mean", 2), ("fit_s", 2)),
+    )
+    titles = "tau | top half | top 10 % | best | ten best | hundred best | seconds"
+    lines = [f"| order | {titles} |", "| --- |" + " --- |" * len(columns)]
+    for (name,), same in grouped(mine, "predictor").items():
+        cells = [spread(same, column, digits) for column, digits in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines if mine else []
+
+
+def tables(everything: Rows) -> dict[str, list[str]]:
+    """Return the lines of every table by name; only the rows of `bench predictors` have no unit."""
+    rows = [row for row in everything if "unit" in row]
+    compared = [row for row in everything if "unit" not in row]
     return {
+        "true labels": true_labels(compared),
+        "one-shot macro": one_shot(compared, "macro_one_shot"),
+        "one-shot nb201": one_shot(compared, "nb201_one_shot"),
         "found macro": found(rows, "macro_one_shot"),
         "found nb201": found(rows, "nb201_one_shot"),
         "segments": segments(rows),

@@ -1,4 +1,4 @@
-"""What all tests share: one thread for each of the two processes of the suite, and one browser."""
+"""What all tests share: one thread for each of the two processes of the suite, one seed, and one browser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+import torch
+from playwright.sync_api import Browser, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -20,6 +22,12 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Give networks that a test makes without a seed the same weights every time."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
