@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +76,8 @@ def _schedule(run: Run) -> RetrainingConfig:
     )
 
 
-@contextmanager
-def _workers(run: Run, settings: RetrainingConfig, directory: Path) -> Iterator[RayWorkers | None]:
-    """Yield the workers of the first process; None where there are none, and on the other processes."""
+def _workers(run: Run, settings: RetrainingConfig, directory: Path) -> AbstractContextManager[RayWorkers | None]:
+    """Return the workers of the first process; None where there are none, and on the other processes."""
     name = run.config.workers if run.directory.leads else "local"
 
     def subject() -> Trainings:
@@ -91,8 +90,7 @@ def _workers(run: Run, settings: RetrainingConfig, directory: Path) -> Iterator[
             directory=directory.resolve(),
         )
 
-    with fanned_out(name, run.config.ray, subject) as workers:
-        yield workers
+    return fanned_out(name, run.config.ray, subject)
 
 
 def _by_workers(run: Run, workers: RayWorkers, missing: Sequence[Architecture]) -> Iterator[Evaluation]:
