@@ -17,7 +17,15 @@ from archatlas.data import ImageData
 from archatlas.errors import ConfigError
 from archatlas.measurement import measure
 from archatlas.records import silent
-from archatlas.retraining import Distillation, Recipe, RetrainingConfig, load_network, load_result, retrain
+from archatlas.retraining import (
+    Distillation,
+    Recipe,
+    RetrainingConfig,
+    load_network,
+    load_result,
+    retrain,
+    train_and_score,
+)
 from archatlas.retraining.teachers import largest, load_teacher
 from archatlas.testing.tiny import tiny_data, tiny_space, untrained_supernet
 
@@ -173,3 +181,14 @@ def test_teachers_that_cannot_be_used_are_refused(tmp_path, monkeypatch, setting
 def test_missing_weights_are_named_before_anything_is_trained():
     with pytest.raises(ConfigError, match=r"weights names nowhere\.safetensors, which is no file"):
         _ = Distillation(teacher="resnet10t", weights="nowhere.safetensors").weights_digest
+
+
+def test_a_label_is_the_validation_score_of_the_same_training_and_needs_no_test_images(tmp_path):
+    config = RetrainingConfig(epochs=1, batch_size=16, learning_rate=0.05)
+    data = tiny_data(train=200)
+    result = trained(tmp_path / "network", config, data=data)
+    untested = dataclasses.replace(data, test=None)
+    label = partial(train_and_score, SPACE, NETWORK, untested, config, fabric=CPU(), seed=0, monitor=silent)
+    first = label(directory=tmp_path / "label")
+    assert (first.accuracy, first.num_images) == (result.validation_accuracy, len(data.validation))
+    assert label(directory=tmp_path / "label") == first  # finished, but stopped before anybody noted its score

@@ -10,7 +10,7 @@ from archatlas.data import ImageData
 from archatlas.measurement import measure
 from archatlas.records import Architecture, Evaluation, Monitor
 from archatlas.retraining.config import RetrainingConfig
-from archatlas.retraining.train import load_network, retrain
+from archatlas.retraining.train import train_network
 from archatlas.spaces import ChainSpace
 
 
@@ -34,14 +34,15 @@ def train_and_score(
         config: Recipe, optimiser, schedule, length.
         fabric: Device, precision and processes.
         seed: Of weights, order, augmentation and mixing of images.
-        directory: Receives checkpoints on the way and the network.
+        directory: Receives checkpoints.
         monitor: Told of every step.
 
     Returns:
         Loss and accuracy of the trained network on the validation images.
     """
-    retrain(space, architecture, data, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor)
-    network = fabric.to_device(load_network(space, directory))
+    network, _ = train_network(
+        space, architecture, data, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor
+    )
     measured = measure(network, data.validation, fabric=fabric)
     return Evaluation(
         architecture=architecture, loss=measured.loss, accuracy=measured.accuracy, num_images=measured.num_images

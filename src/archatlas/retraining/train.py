@@ -19,7 +19,7 @@ from archatlas.retraining.config import RetrainingConfig
 from archatlas.retraining.teachers import load_teacher
 from archatlas.spaces import ChainNetwork, ChainSpace
 from archatlas.supernet import SuperNet
-from archatlas.training import load_weights, save_weights, seeded, train
+from archatlas.training import Epoch, load_weights, save_weights, seeded, train
 
 FORMAT = 2
 
@@ -79,24 +79,20 @@ def retrain(
     """
     if config.needs_supernet and supernet is None:
         raise ConfigError("`init: inherited` and the teacher supernet need a trained super-network: archatlas train.")
-    with seeded(seed):
-        network = space.build(architecture, drop_path=config.recipe.drop_path)
-    if config.init == "inherited" and supernet is not None:
-        network.load_state_dict(supernet.extract(architecture).state_dict())
-    distillation = config.distillation
     teacher = None
-    if distillation is not None:
-        teacher = load_teacher(distillation, data, supernet=supernet, device=fabric.device)
-    history = train(
-        network,
-        lambda _: [network],
-        data.train.augmented(rand_augment=config.recipe.rand_augment, random_erasing=config.recipe.random_erasing),
+    if config.distillation is not None:
+        teacher = load_teacher(config.distillation, data, supernet=supernet, device=fabric.device)
+    network, history = train_network(
+        space,
+        architecture,
+        data,
         config,
         fabric=fabric,
         seed=seed,
         directory=directory,
         monitor=monitor,
-        objective=_objective(config, data, teacher),
+        source=supernet if config.init == "inherited" else None,
+        teacher=teacher,
     )
     result = _tested(architecture, network, data, fabric)
     if fabric.is_global_zero:
@@ -108,6 +104,54 @@ def retrain(
         write_json(directory / "network.json", header | {"history": history})
     fabric.barrier()
     return result
+
+
+def train_network(
+    space: ChainSpace,
+    architecture: Architecture,
+    data: ImageData,
+    config: RetrainingConfig,
+    *,
+    fabric: Fabric,
+    seed: int,
+    directory: Path,
+    monitor: Monitor,
+    source: SuperNet | None = None,
+    teacher: nn.Module | None = None,
+) -> tuple[ChainNetwork, list[Epoch]]:
+    """Train an architecture on the training images, or continue the training in `directory`.
+
+    Args:
+        space: The space, adapted to the data.
+        architecture: One of its networks.
+        data: Only its training images are used.
+        config: Recipe, optimiser, schedule, length.
+        fabric: Device, precision and processes.
+        seed: Of weights, order, augmentation and mixing of images.
+        directory: Receives checkpoints.
+        monitor: Told of every step.
+        source: Gives the first weights; None: random ones.
+        teacher: Of the distillation.
+
+    Returns:
+        The network and one record per epoch.
+    """
+    with seeded(seed):
+        network = space.build(architecture, drop_path=config.recipe.drop_path)
+    if source is not None:
+        network.load_state_dict(source.extract(architecture).state_dict())
+    history = train(
+        network,
+        lambda _: [network],
+        data.train.augmented(rand_augment=config.recipe.rand_augment, random_erasing=config.recipe.random_erasing),
+        config,
+        fabric=fabric,
+        seed=seed,
+        directory=directory,
+        monitor=monitor,
+        objective=_objective(config, data, teacher),
+    )
+    return network, history
 
 
 def _objective(config: RetrainingConfig, data: ImageData, teacher: nn.Module | None) -> Objective:
