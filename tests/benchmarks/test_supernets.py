@@ -50,11 +50,17 @@ def test_scores_are_those_of_the_sub_networks_and_are_kept(tmp_path: Path) -> No
     np.testing.assert_array_equal(again.plain_losses, scores.plain_losses)
 
 
-def test_a_super_network_of_another_length_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 2}, "epochs 1, not 2"),
+        ({"batch_size": 16}, "batch_size 32, not 16"),
+    ],
+)
+def test_a_super_network_of_another_training_is_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
     score(tmp_path)
-    longer = CONFIG.model_copy(update={"epochs": 2})
-    with pytest.raises(ArtifactMismatchError, match="of 1 epochs on data"):
-        score(tmp_path, longer)
+    with pytest.raises(ArtifactMismatchError, match=said):
+        score(tmp_path, CONFIG.model_copy(update=change))
 
 
 def test_strict_fairness_gets_a_third_of_the_epochs() -> None:

@@ -83,7 +83,7 @@ def test_memory_and_streams_are_varied_alike(tmp_path):
 @pytest.mark.parametrize("magnitude", range(0, 11, 2))
 def test_every_operation_works_at_every_magnitude(channels, increasing, magnitude):
     description = f"rand-m{magnitude}-n3-p1{increasing}"
-    vary = Variation(seed=0, epoch=0, rand_augment=description, fill=(128,) * channels)
+    vary = Variation(seed=0, epoch=0, crop_scale=1.0, rand_augment=description, fill=(128,) * channels)
     given = images(60, channels)
     varied = vary(given, np.arange(60))
     assert varied.shape == given.shape

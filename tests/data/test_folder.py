@@ -117,6 +117,9 @@ def test_random_crops_vary_from_epoch_to_epoch_but_ordered_images_do_not(tmp_pat
     second = torch.cat([x for x, _ in collect(split, batch_size=26, epoch=2)])
     assert not torch.equal(first.sum(dim=(1, 2, 3)).sort()[0], second.sum(dim=(1, 2, 3)).sort()[0])
     assert same(*(list(split.ordered(batch_size=9, device="cpu")) for _ in range(2)))
+    centres = split.augmented(crop_scale=1.0)
+    first, second = (torch.cat([x for x, _ in collect(centres, batch_size=26, epoch=epoch)]) for epoch in (0, 2))
+    assert torch.equal(first.sum(dim=(1, 2, 3)).sort()[0], second.sum(dim=(1, 2, 3)).sort()[0])
 
 
 def test_random_crops_need_a_stream(tmp_path):
@@ -125,6 +128,8 @@ def test_random_crops_need_a_stream(tmp_path):
         load_data(config(lay(tmp_path), augmentation=augmentation))
     with pytest.raises(ConfigError, match="needs images that are streamed"):
         load_data(DataConfig(augmentation=augmentation))
+    with pytest.raises(ConfigError, match="needs images that are streamed"):
+        load_data(DataConfig()).train.augmented(crop_scale=0.2)
 
 
 def test_all_grey_images_have_one_channel(tmp_path):

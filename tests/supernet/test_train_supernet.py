@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from archatlas.data import Augmentation
 from archatlas.errors import ArtifactMismatchError
 from archatlas.records import silent
 from archatlas.supernet import SuperNetConfig, load_supernet, train_supernet
@@ -48,6 +49,14 @@ def test_the_seed_decides_weights_and_paths(tmp_path):
     digests = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(tmp_path / name, seed=seed)
+        digests.append(load_supernet(tiny_space(), tmp_path / name)[1])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_super_network_may_have_its_own_augmentation(tmp_path):
+    digests = []
+    for name, augmentation in (("a", None), ("b", Augmentation(crop_padding=1, flip=True)), ("c", Augmentation())):
+        run(tmp_path / name, augmentation=augmentation)
         digests.append(load_supernet(tiny_space(), tmp_path / name)[1])
     assert digests[0] == digests[1] != digests[2]
 

@@ -19,10 +19,10 @@ from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from archatlas.data import DataConfig, ImageData, load_data
+from archatlas.data import Augmentation, DataConfig, ImageData, load_data
 from archatlas.errors import ArtifactMismatchError
 from archatlas.evaluation import EvaluationConfig, Evaluator
-from archatlas.files import read_json
+from archatlas.files import read_json, write_json
 from archatlas.records import Architectures, Evaluation, Floats, Monitor
 from archatlas.spaces import ChainSpace
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
@@ -44,9 +44,9 @@ class SupernetsConfig(BaseModel):
         default=DataConfig(name="cifar10", resolution=16, train_images=30_000, validation_images=2_000)
     )
     epochs: int = Field(default=20, ge=1, description="of a sampler with one path an update; others get fewer")
-    batch_size: int = Field(default=128, ge=2, description="images per update")
+    batch_size: int = Field(default=64, ge=2, description="images per update; few, as every path needs updates")
     evaluation: EvaluationConfig = Field(
-        default=EvaluationConfig(recalibration_images=256, validation_images=500),
+        default=EvaluationConfig(recalibration_images=256, validation_images=1_000),
         description="scoring of sub-networks",
     )
     unrecalibrated: int = Field(default=500, ge=2, description="networks scored without BN recalibration as well")
@@ -60,6 +60,7 @@ class SupernetsConfig(BaseModel):
             weight_decay=1e-4,
             warmup_epochs=min(1.0, self.epochs / 2),
             sampler=sampler,
+            augmentation=Augmentation(flip=True),
         )
 
 
@@ -110,14 +111,14 @@ def score_supernet(
         monitor: Told of training steps, then of scores.
 
     Raises:
-        ArtifactMismatchError: If `work` holds a super-network of other data or of another length.
+        ArtifactMismatchError: If `work` holds a super-network of other data or of another training.
     """
     data = load_data(config.data)
     space = nas_bench_macro().for_task(
         in_channels=data.channels, num_classes=data.num_classes, resolution=data.resolution
     )
     directory = work / f"{sampler}-seed{seed}"
-    supernet, digest = _trained(space, data, config.training(sampler), fabric, seed, directory / "supernet", monitor)
+    supernet, digest = _trained(space, data, config, sampler, fabric, seed, directory / "supernet", monitor)
     store = EvaluationStore(directory / "evaluations.sqlite")
     evaluator = Evaluator(supernet, digest, data, config.evaluation, store=store, device=fabric.device)
     recalibrated = evaluator(architectures, monitor=monitor)
@@ -139,20 +140,25 @@ def score_supernet(
 def _trained(
     space: ChainSpace,
     data: ImageData,
-    config: SuperNetConfig,
+    config: SupernetsConfig,
+    sampler: Sampler,
     fabric: Fabric,
     seed: int,
     directory: Path,
     monitor: Monitor,
 ) -> tuple[SuperNet, str]:
-    if not (directory / "supernet.json").is_file():
-        train_supernet(space, data, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor)
-    header = read_json(directory / "supernet.json")
-    if header["data"] != data.digest or len(header["history"]) != config.epochs:
+    training = config.training(sampler)
+    asked = training.model_dump(mode="json") | {"data": data.digest}
+    path = directory / "training.json"
+    if not path.is_file():
+        write_json(path, asked)
+    held = read_json(path)
+    if changed := [f"{key} {held.get(key)}, not {value}" for key, value in asked.items() if held.get(key) != value]:
         raise ArtifactMismatchError(
-            f"{directory} holds a super-network of {len(header['history'])} epochs on data {header['data']}; asked "
-            f"for {config.epochs} epochs on {data.digest}. Name another folder with --work."
+            f"{directory} holds a super-network trained with {'; '.join(changed)}. Name another folder with --work."
         )
+    if not (directory / "supernet.json").is_file():
+        train_supernet(space, data, training, fabric=fabric, seed=seed, directory=directory, monitor=monitor)
     return load_supernet(space, directory)
 
 

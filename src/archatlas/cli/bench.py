@@ -204,9 +204,14 @@ def print_means(rows: Sequence[dict[str, Any]]) -> None:
     import numpy as np
 
     columns = ("tau", "tau_top_half", "tau_top10", "true_best", "true_top10_mean", "true_top100_mean", "true_rank")
-    keys = ("task", "predictor", "n", "trainings")
+    keys = ("task", "sampler", "predictor", "n", "trainings")
     typer.echo(
-        " ".join([f"{'task':20} {'predictor':36} {'n':>4} {'trainings':>9}", *(f"{name:>16}" for name in columns)])
+        " ".join(
+            [
+                f"{'task':20} {'sampler':8} {'predictor':36} {'n':>4} {'trainings':>9}",
+                *(f"{name:>16}" for name in columns),
+            ]
+        )
     )
     for key in dict.fromkeys(tuple(row[name] for name in keys) for row in rows):
         same = [row for row in rows if tuple(row[name] for name in keys) == key]
@@ -214,7 +219,7 @@ def print_means(rows: Sequence[dict[str, Any]]) -> None:
         for name in columns:
             values = np.array([row.get(name, np.nan) for row in same], dtype=float)
             cells.append(f"{values.mean():9.3f} ±{values.std():5.3f}" if np.isfinite(values).all() else " " * 16)
-        typer.echo(" ".join([f"{key[0]:20} {key[1]:36} {key[2]:4d} {key[3]:9d}", *cells]))
+        typer.echo(" ".join([f"{key[0]:20} {key[1] or '':8} {key[2]:36} {key[3]:4d} {key[4]:9d}", *cells]))
 
 
 def _plan(wanted: str, sizes: str, seeds: int, *, quick: bool) -> Plan:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from archatlas.data.augmentation import Normalisation
 from archatlas.data.base import ImageData, Indices, Labels, digest_of
 from archatlas.data.config import Augmentation, DataConfig
-from archatlas.data.split import ImageSplit, MemoryPixels
+from archatlas.data.split import ImageSplit, MemoryPixels, refuse_crops
 from archatlas.data.splitting import stratified_split
 from archatlas.errors import ConfigError
 
@@ -94,19 +94,6 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
         deviation = float(np.sqrt(share @ (levels - mean[-1]) ** 2))
         std.append(deviation if deviation > 1e-4 else 1.0)
     return tuple(mean), tuple(std)
-
-
-def refuse_crops(augmentation: Augmentation) -> None:
-    """Refuse random resized crops for images in memory, which are already cut to their resolution.
-
-    Raises:
-        ConfigError: If `crop_scale` is below 1.
-    """
-    if augmentation.crop_scale < 1:
-        raise ConfigError(
-            f"crop_scale {augmentation.crop_scale} needs images that are streamed, these are kept in memory. "
-            "Use crop_padding, or for your own images set `memory_gib: 0`."
-        )
 
 
 def split_pool(

@@ -48,12 +48,14 @@ class Variation:
     Args:
         seed: Of the training.
         epoch: Number of the epoch.
+        crop_scale: Smallest share of the area that a random crop keeps; 1: always the centre.
         rand_augment: timm's words; None: off.
         fill: Grey level per channel that moves in from outside, 0 to 255.
     """
 
     seed: int
     epoch: int
+    crop_scale: float
     rand_augment: str | None
     fill: tuple[int, ...]
 

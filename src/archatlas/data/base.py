@@ -70,8 +70,12 @@ class Split(Protocol):
     ) -> Iterator[Batch]:
         """Yield images `start` to `stop` (exclusive; None: to the end) in fixed order, without augmentation."""
 
-    def augmented(self, *, rand_augment: str | None, random_erasing: float) -> Split:
-        """Return the same images with other values of these two settings of `Augmentation`."""
+    def augmented(self, **changed: object) -> Split:
+        """Return the same images with other values of some settings of `Augmentation`.
+
+        Raises:
+            ConfigError: If images in memory are to be cropped anew (`crop_scale` below 1).
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

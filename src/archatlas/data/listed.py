@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from archatlas.data.arrays import channel_statistics, refuse_crops
+from archatlas.data.arrays import channel_statistics
 from archatlas.data.augmentation import Normalisation
 from archatlas.data.base import ImageData, Indices, Labels, digest_of
 from archatlas.data.config import Augmentation, DataConfig
-from archatlas.data.split import ImageSplit, MemoryPixels
+from archatlas.data.split import ImageSplit, MemoryPixels, refuse_crops
 from archatlas.data.splitting import stratified_split
 from archatlas.data.streaming import ReadPicture, StreamedPixels
 from archatlas.errors import DataError
@@ -109,7 +109,6 @@ def open_listed(listed: Listed, config: DataConfig) -> ImageData:
             names=names.names,
             resolution=resolution,
             channels=channels,
-            crop_scale=augmentation.crop_scale,
             workers=config.workers,
         )
         pixels[part] = MemoryPixels(streamed.read_all()) if part in kept else streamed

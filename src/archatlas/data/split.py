@@ -24,6 +24,7 @@ from archatlas.data.base import (
     rank_part,
 )
 from archatlas.data.config import Augmentation
+from archatlas.errors import ConfigError
 from archatlas.records import frozen
 
 
@@ -51,6 +52,19 @@ class MemoryPixels:
         for rows in batches:
             images = self.images[torch.from_numpy(rows)]
             yield images if variation is None else variation(images, rows)
+
+
+def refuse_crops(augmentation: Augmentation) -> None:
+    """Refuse random resized crops for images in memory, which are already cut to their resolution.
+
+    Raises:
+        ConfigError: If `crop_scale` is below 1.
+    """
+    if augmentation.crop_scale < 1:
+        raise ConfigError(
+            f"crop_scale {augmentation.crop_scale} needs images that are streamed, these are kept in memory. "
+            "Use crop_padding, or for your own images set `memory_gib: 0`."
+        )
 
 
 class ImageSplit:
@@ -108,7 +122,13 @@ class ImageSplit:
 
     def _variation(self, seed: int, epoch: int) -> Variation:
         fill = tuple(round(255 * value) for value in self._normalise.mean)
-        return Variation(seed=seed, epoch=epoch, rand_augment=self._augmentation.rand_augment, fill=fill)
+        return Variation(
+            seed=seed,
+            epoch=epoch,
+            crop_scale=self._augmentation.crop_scale,
+            rand_augment=self._augmentation.rand_augment,
+            fill=fill,
+        )
 
     def ordered(
         self, *, batch_size: int, start: int = 0, stop: int | None = None, device: torch.device | str
@@ -119,8 +139,9 @@ class ImageSplit:
         for rows, images in zip(ranges, read, strict=True):
             yield self._normalise(images.to(device)), self._targets[rows].to(device)
 
-    def augmented(self, *, rand_augment: str | None, random_erasing: float) -> ImageSplit:
-        """Return the same images with other values of these two settings; see `Split.augmented`."""
-        changed = {"rand_augment": rand_augment, "random_erasing": random_erasing}
+    def augmented(self, **changed: object) -> ImageSplit:
+        """Return the same images with other values of some settings; see `Split.augmented`."""
         augmentation = Augmentation.model_validate(self._augmentation.model_dump() | changed)
+        if isinstance(self.pixels, MemoryPixels):
+            refuse_crops(augmentation)
         return ImageSplit(self.pixels, self._labels, normalisation=self._normalise, augmentation=augmentation)

@@ -65,7 +65,6 @@ class _ReadBatch:
     names: tuple[str, ...]
     resolution: int
     channels: int
-    crop_scale: float
     variation: Variation | None = None
 
     def __call__(self, rows: Indices) -> torch.Tensor | str:
@@ -81,11 +80,11 @@ class _ReadBatch:
 
     def _pixels(self, index: int) -> torch.Tensor:
         picture = self.read(self.names[index])
-        if self.variation is None or self.crop_scale == 1:
+        if self.variation is None or self.variation.crop_scale == 1:
             box = centre_box(*picture.size)
         else:
             stream = random_stream(CROP, self.variation.seed, self.variation.epoch, index)
-            box = random_box(*picture.size, scale=self.crop_scale, stream=stream)
+            box = random_box(*picture.size, scale=self.variation.crop_scale, stream=stream)
         return square_pixels(picture, box, resolution=self.resolution, channels=self.channels)
 
 
@@ -97,7 +96,6 @@ class StreamedPixels:
         names: Name of each image.
         resolution: `R`; the shorter side is scaled to it and the centre cut out, or a random box.
         channels: `C`.
-        crop_scale: Smallest share of the area that a random crop keeps; 1: always the centre.
         workers: Reading processes.
     """
 
@@ -108,12 +106,9 @@ class StreamedPixels:
         names: Sequence[str],
         resolution: int,
         channels: int,
-        crop_scale: float,
         workers: int,
     ) -> None:
-        self._read_batch = _ReadBatch(
-            read=read, names=tuple(names), resolution=resolution, channels=channels, crop_scale=crop_scale
-        )
+        self._read_batch = _ReadBatch(read=read, names=tuple(names), resolution=resolution, channels=channels)
         self._workers = workers
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from pydantic import Field
 
-from archatlas.data import ImageData
+from archatlas.data import Augmentation, ImageData
 from archatlas.errors import ArtifactMismatchError
 from archatlas.files import read_header, write_json
 from archatlas.records import Monitor
@@ -28,6 +28,10 @@ class SuperNetConfig(TrainingConfig):
 
     sampler: Literal["uniform", "fair", "sandwich"] = Field(
         default="uniform", description="which paths one update trains: uniform = one random path, fair = the paper's"
+    )
+    augmentation: Augmentation | None = Field(
+        default=None,
+        description="of the super-network alone: crops slow short trainings down; null = data.augmentation",
     )
 
 
@@ -60,9 +64,8 @@ def train_supernet(
         paths = sampler(space, np.random.default_rng((seed, step)))
         return [partial(supernet, architecture=path) for path in paths]
 
-    history = train(
-        supernet, forwards, data.train, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor
-    )
+    split = data.train if config.augmentation is None else data.train.augmented(**config.augmentation.model_dump())
+    history = train(supernet, forwards, split, config, fabric=fabric, seed=seed, directory=directory, monitor=monitor)
     if fabric.is_global_zero:
         save_weights(supernet, directory / "weights.safetensors")
         digest = hashlib.sha256((directory / "weights.safetensors").read_bytes()).hexdigest()[:12]
