@@ -216,7 +216,7 @@ def trained(name: str, build: Build, steps: int, data: ImageData, arguments: arg
     with seeded(arguments.seed):
         network = build()
     recipe = config.recipe
-    split = data.train.augmented(rand_augment=recipe.rand_augment, random_erasing=recipe.random_erasing)
+    split = data.train.augmented(**recipe.augmentation)
     train(
         network,
         lambda _: [network],

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from archatlas.data import Augmentation, DataConfig, load_data
 from archatlas.data.augmentation import Draws, Normalisation, Variation
 from archatlas.data.split import ImageSplit, MemoryPixels
+from archatlas.retraining import Recipe
 
 POLICY = "rand-m9-n2-mstd0.5-inc1"
 
@@ -61,8 +62,9 @@ def test_validation_images_are_never_varied():
 
 def test_a_recipe_adds_to_the_augmentation_of_the_data():
     split = make_split(crop_padding=2, flip=True)
-    assert torch.equal(collect(split.augmented(rand_augment=None, random_erasing=0.0)), collect(split))
-    added = split.augmented(rand_augment=POLICY, random_erasing=0.5)
+    assert torch.equal(collect(split.augmented(**Recipe().augmentation)), collect(split))
+    added = split.augmented(**Recipe(rand_augment=POLICY).augmentation).augmented(random_erasing=0.5)
+    assert torch.equal(collect(added.augmented(**Recipe().augmentation)), collect(added))
     wanted = make_split(crop_padding=2, flip=True, rand_augment=POLICY, random_erasing=0.5)
     assert torch.equal(collect(added), collect(wanted))
 

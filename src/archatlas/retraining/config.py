@@ -57,6 +57,12 @@ class Recipe(BaseModel):
         preset = named.get("preset", "quick")
         return {**RECIPES.get(preset if isinstance(preset, str) else "", {}), **named}
 
+    @property
+    def augmentation(self) -> dict[str, object]:
+        """Settings of `Augmentation` that it puts over those of the data; what is off here stays as it is there."""
+        given = {"rand_augment": self.rand_augment, "random_erasing": self.random_erasing}
+        return {name: value for name, value in given.items() if value}
+
 
 class Distillation(BaseModel):
     """A teacher whose outputs the network learns beside the labels."""

@@ -143,7 +143,7 @@ def train_network(
     history = train(
         network,
         lambda _: [network],
-        data.train.augmented(rand_augment=config.recipe.rand_augment, random_erasing=config.recipe.random_erasing),
+        data.train.augmented(**config.recipe.augmentation),
         config,
         fabric=fabric,
         seed=seed,
