@@ -1,6 +1,6 @@
 """Which networks to train stand-alone next, so that their labels find the best one and correct the order.
 
-Labels come in rounds. The first rounds take the best of the one-shot fit; from then on most of a round are the winners
+Labels come in rounds. The first trainings are of the best of the one-shot fit; then most of a round are the winners
 of draws from the posterior of the calibrated order (Thompson 1933), the rest are drawn at random from the space, which
 keeps the order of the whole space honest.
 
@@ -37,7 +37,7 @@ class AcquisitionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     round_size: int = Field(default=5, ge=1, description="stand-alone trainings between two fits")
-    trusting: int = Field(default=10, ge=1, description="first trainings, all of networks that are predicted best")
+    trusting: int = Field(default=5, ge=1, description="first trainings, all of networks that are predicted best")
     explore: float = Field(default=0.4, ge=0, le=1, description="share of the later ones that is drawn at random")
     temperature: float = Field(
         default=0.5, ge=0, description="how far a draw strays from the mean; 0 = always the best, 1 = Thompson's"
