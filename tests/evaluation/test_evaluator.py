@@ -7,11 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from archatlas.errors import ConfigError, InvalidArchitectureError
 from archatlas.evaluation import EvaluationConfig, Evaluator, Walker
 from archatlas.evaluation.probe import probe
+from archatlas.measurement import measure
 from archatlas.spaces import Operator
 from archatlas.spaces.digits import digits
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
@@ -112,6 +114,18 @@ def test_chunks_change_nothing(tmp_path):
             assert ours.architecture == theirs.architecture
             assert ours.accuracy == theirs.accuracy
             assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("images", [7, 45])
+def test_without_recalibration_images_the_running_statistics_of_the_super_network_serve(tmp_path, images):
+    supernet, data = untrained_supernet(tiny_space()), tiny_data(validation=45)
+    supernet.train()(torch.randn(32, data.channels, data.resolution, data.resolution), EVERYTHING[-1])
+    per_image = 4 * probe(supernet).numbers_per_image / 2**30
+    config = EvaluationConfig(recalibration_images=0, memory_gib=per_image * (images + 0.5))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    for ours in evaluator(tmp_path, supernet, data, config)(EVERYTHING):
+        alone = measure(supernet.extract(ours.architecture), data.validation, fabric=fabric)
+        assert (ours.accuracy, ours.loss) == (alone.accuracy, pytest.approx(alone.loss, rel=1e-5))
 
 
 def test_a_memory_bound_that_holds_no_image_is_refused(tmp_path):

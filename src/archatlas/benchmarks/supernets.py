@@ -3,21 +3,18 @@
 One directory per super-network, `WORK/SAMPLER-seedN`, with `supernet/` and `evaluations.sqlite`. Training continues
 from its checkpoint, scoring from its last score.
 
-Legend: `A` architectures, `V` validation images.
+Legend: `A` architectures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
 from archatlas.data import Augmentation, DataConfig, ImageData, load_data
 from archatlas.errors import ArtifactMismatchError
@@ -26,11 +23,8 @@ from archatlas.files import read_json, write_json
 from archatlas.records import Architectures, Evaluation, Floats, Monitor
 from archatlas.spaces import ChainSpace
 from archatlas.spaces.nas_bench_macro import nas_bench_macro
-from archatlas.store import EvaluationStore, Scope
+from archatlas.store import EvaluationStore
 from archatlas.supernet import SuperNet, SuperNetConfig, load_supernet, train_supernet
-
-_SLICE = 64
-"""Images that go through a module together: what fits a CPU's caches."""
 
 Sampler = Literal["uniform", "fair", "sandwich"]
 
@@ -120,11 +114,15 @@ def score_supernet(
     directory = work / f"{sampler}-seed{seed}"
     supernet, digest = _trained(space, data, config, sampler, fabric, seed, directory / "supernet", monitor)
     store = EvaluationStore(directory / "evaluations.sqlite")
-    evaluator = Evaluator(supernet, digest, data, config.evaluation, store=store, device=fabric.device)
-    recalibrated = evaluator(architectures, monitor=monitor)
+
+    def scored(rows: Architectures, **changed: int) -> list[Evaluation]:
+        settings = config.evaluation.model_copy(update=changed)
+        return Evaluator(supernet, digest, data, settings, store=store, device=fabric.device)(rows, monitor=monitor)
+
+    recalibrated = scored(architectures)
     count = min(config.unrecalibrated, len(architectures))
     rows = np.sort(np.random.default_rng(0).choice(len(architectures), count, replace=False))
-    plain = _unrecalibrated(supernet, architectures[rows], data, evaluator, fabric.device, monitor)
+    plain = scored(architectures[rows], recalibration_images=0)
     return Scores(
         sampler=sampler,
         supernet_seed=seed,
@@ -160,53 +158,3 @@ def _trained(
     if not (directory / "supernet.json").is_file():
         train_supernet(space, data, training, fabric=fabric, seed=seed, directory=directory, monitor=monitor)
     return load_supernet(space, directory)
-
-
-def _unrecalibrated(
-    supernet: SuperNet,
-    rows: Architectures,
-    data: ImageData,
-    evaluator: Evaluator,
-    device: torch.device,
-    monitor: Monitor,
-) -> list[Evaluation]:
-    """Score `(A, L)` with the running BN statistics of the super-network, which mix all paths; stored like others."""
-    scope = Scope(
-        supernet=evaluator.scope.supernet, data=evaluator.scope.data, settings=f"plain-{evaluator.scope.settings}"
-    )
-    known = evaluator.store.all(scope)
-    missing = np.unique([row for row in rows.tolist() if tuple(row) not in known], axis=0).reshape(-1, rows.shape[1])
-    limit = evaluator.config.validation_images or len(data.validation)
-    batches = list(data.validation.ordered(batch_size=_SLICE, stop=limit, device=device))
-    images, labels = (torch.cat(part) for part in zip(*batches, strict=True))
-    supernet = supernet.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=evaluator.config.precision == "bfloat16")
-    with torch.inference_mode(), autocast:
-        walk = _walk(supernet, missing, images.contiguous(memory_format=torch.channels_last))
-        for done, (row, logits) in enumerate(walk, start=1):
-            evaluation = Evaluation(
-                architecture=tuple(row),
-                loss=float(nn.functional.cross_entropy(logits, labels)),
-                accuracy=float((logits.argmax(1) == labels).double().mean()),
-                num_images=len(labels),
-            )
-            evaluator.store.add(scope, evaluation)
-            monitor(done, len(missing))
-    known = evaluator.store.all(scope)
-    return [known[tuple(row)] for row in rows.tolist()]
-
-
-def _walk(supernet: SuperNet, rows: np.ndarray, images: torch.Tensor) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Yield each of the sorted rows with its logits `(V, classes)`; rows that begin alike share the work."""
-    features, before = [_apply(supernet.stem, images)], [-1] * rows.shape[1]
-    for row in rows.tolist():
-        common = next(i for i, (a, b) in enumerate(zip(row, before, strict=True)) if a != b)
-        del features[common + 1 :]
-        for depth in range(common, len(row)):
-            features.append(_apply(supernet.operator(depth, row[depth]), features[-1]))
-        yield row, _apply(supernet.head, features[-1]).float()
-        before = row
-
-
-def _apply(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    return torch.cat([module(part) for part in torch.split(images, _SLICE)])

@@ -30,7 +30,11 @@ class EvaluationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    recalibration_images: int = Field(default=512, ge=2, description="training images that set the BN statistics")
+    recalibration_images: int = Field(
+        default=512,
+        ge=0,
+        description="training images that set the BN statistics, 0 = the super-network's own, which fit no path",
+    )
     validation_images: int | None = Field(default=None, ge=1, description="validation images per score, null = all")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the forward passes")
     memory_gib: float = Field(default=2.0, gt=0, description="bound on the activations that a walk may hold")
@@ -57,7 +61,8 @@ class Walker:
         self._probe = probe(supernet)
         self._recalibration = Recalibration()
         self._network = copy.deepcopy(supernet).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        replace_norms(self._network, self._recalibration)
+        if config.recalibration_images:
+            replace_norms(self._network, self._recalibration)
         self._slice = _CPU_SLICE if device.type == "cpu" else 2**30
         self.num_reference = min(config.recalibration_images, len(data.train))
         self.num_images = min(config.validation_images or len(data.validation), len(data.validation))
@@ -101,7 +106,7 @@ class Walker:
         images, labels = _gather(
             self.data.validation.ordered(batch_size=512, start=start, stop=stop, device=self.device)
         )
-        if start == 0:
+        if start == 0 and self.num_reference:
             ordered = self.data.train.ordered(batch_size=512, stop=self.num_reference, device=self.device)
             images = torch.cat([_gather(ordered)[0], images])
         return images.contiguous(memory_format=torch.channels_last), labels
@@ -152,10 +157,11 @@ class Walker:
         parts: list[torch.Tensor] = []
         lower = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+            collected: Statistics = []
             if num_reference:
                 with self._recalibration.collect() as collected:
                     parts.append(module(features[:num_reference]))
-            else:
+            elif self.num_reference:
                 assert statistics is not None
                 collected = statistics[edge]
             if statistics is not None:
