@@ -45,8 +45,10 @@ def test_text_that_is_no_architecture_is_refused_with_an_example(text):
 def test_batches_are_bytes():
     batch = as_array([(1, 2), (0, 255)])
     assert batch.dtype == np.uint8
-    with pytest.raises(OverflowError):
-        as_array([(256, 0)])
+    assert as_array(batch) is batch
+    for wrong in ([(256, 0)], np.array([[0, -1]]), [(10**30, 0)]):
+        with pytest.raises(InvalidArchitectureError, match="between 0 and 255, got"):
+            as_array(wrong)
 
 
 def test_records_are_frozen_and_their_arrays_read_only():

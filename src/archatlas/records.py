@@ -49,8 +49,17 @@ def parse_architecture(text: str) -> Architecture:
 
 
 def as_array(architectures: npt.ArrayLike) -> Architectures:
-    """Stack architectures to `(A, L)` of `uint8`."""
-    return np.asarray(architectures, dtype=np.uint8)
+    """Stack architectures to `(A, L)` of `uint8`.
+
+    Raises:
+        InvalidArchitectureError: If an operator index lies outside 0 to 255.
+    """
+    array = np.asarray(architectures)
+    if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
+        raise InvalidArchitectureError(
+            f"Operator indices lie between 0 and 255, got {array.min()} to {array.max()}; count them from 0 in each block."
+        )
+    return array.astype(np.uint8, copy=False)
 
 
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
