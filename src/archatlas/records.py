@@ -57,7 +57,8 @@ def as_array(architectures: npt.ArrayLike) -> Architectures:
     array = np.asarray(architectures)
     if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
         raise InvalidArchitectureError(
-            f"Operator indices lie between 0 and 255, got {array.min()} to {array.max()}; count them from 0 in each block."
+            f"Operator indices lie between 0 and 255, got {array.min()} to {array.max()}. Count the operators of each "
+            "block from 0."
         )
     return array.astype(np.uint8, copy=False)
 
