@@ -6,7 +6,7 @@ from pathlib import Path
 
 from archatlas.benchmarks.rows import RowFile
 from archatlas.benchmarks.supernet_rows import Plan, plain_rows, supernet_rows
-from archatlas.benchmarks.tables import NB201_ONE_SHOT, one_shot_task, supernet_names
+from archatlas.benchmarks.tables import NB201_ONE_SHOT, one_shot_task
 from archatlas.records import Monitor
 
 
@@ -23,9 +23,8 @@ def bench_nb201(tables: Path, file: RowFile, plan: Plan, *, supernets: int | Non
     Raises:
         DataError: If the table is missing or damaged.
     """
-    path = tables / NB201_ONE_SHOT
-    task = one_shot_task(path, name="nb201_one_shot")
+    task = one_shot_task(tables / NB201_ONE_SHOT, name="nb201_one_shot")
     plain_rows(task, file)
-    for number, name in enumerate(supernet_names(path)[:supernets]):
-        origin = {"sampler": name}
-        supernet_rows(task, file, plan, supernet=number, origin=origin, monitor=monitor)
+    assert task.one_shot is not None
+    for number in range(len(task.one_shot))[:supernets]:
+        supernet_rows(task, file, plan, supernet=number, origin={}, monitor=monitor)

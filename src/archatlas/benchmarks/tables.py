@@ -156,11 +156,6 @@ def one_shot_task(path: Path, *, name: str | None = None) -> Task:
     )
 
 
-def supernet_names(path: Path) -> list[str]:
-    """Return the names of the super-networks of a table of one-shot scores, in order."""
-    return [str(name) for name in _arrays(path, "supernet")["supernet"]]
-
-
 def fbnet_latency(path: Path) -> list[Task]:
     """Return the latency of FBNet chains on each device, in milliseconds."""
     data = _arrays(path, "arch", *FBNET_DEVICES)
