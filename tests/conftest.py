@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import torch
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 ARGUMENTS = [
@@ -22,6 +23,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+settings.register_profile("crowded", deadline=None)  # a busy machine makes no example wrong
+settings.load_profile("crowded")
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ def make(stage_lengths, seed, radii, keep, ties=False, integer_costs=False) -> t
     return tabulate(graph, order), brute_force(graph, order)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, k=st.sampled_from([1, 7, 50, 10_000]))
 def test_top_equals_enumeration(case, k):
     atlas, truth = make(**case)
@@ -51,7 +51,7 @@ def test_top_equals_enumeration(case, k):
     np.testing.assert_allclose(atlas.score(np.array([a for a, _ in ranking])), [s for _, s in ranking], atol=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)), k=st.sampled_from([1, 20]))
 def test_budgets_equal_enumeration(case, shares, k):
     atlas, truth = make(**case)
@@ -89,7 +89,7 @@ ROUNDED_GATE = {
 
 
 @example(case=ROUNDED_GATE, levels=2)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(case=CASES, levels=st.sampled_from([2, 9, 40]))
 def test_front_equals_enumeration(case, levels):
     atlas, truth = make(**case)
@@ -106,7 +106,7 @@ def test_front_equals_enumeration(case, levels):
     assert max(answer.certificate.gap for answer in front) <= 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, seed=st.integers(0, 99))
 def test_sub_spaces_merge_exactly(case, seed):
     atlas, truth = make(**case)

@@ -125,7 +125,7 @@ def test_unknown_functions_are_answered_with_the_list(table):
         query_networks(table, "read_blob('x') = 1", 5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=st.text(st.sampled_from(list("()'\";<>=+-*/ macs15%\n\\,.[]{}|&~:$?@")), max_size=30))
 def test_noise_is_answered_or_refused(table, text):
     with contextlib.suppress(ConfigError):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archatlas.evaluation import block_passes, split_jobs
@@ -24,7 +24,6 @@ def test_passes_are_the_distinct_prefixes(rows):
     assert block_passes(as_array(sorted(rows))) == prefixes(rows)
 
 
-@settings(deadline=None)
 @given(rows=ROWS, num_jobs=st.integers(1, 70))
 def test_jobs_cover_every_row_once_in_order(rows, num_jobs):
     rows = as_array(sorted(rows))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archatlas.records import as_array
@@ -11,7 +11,6 @@ from archatlas.search.sampling import DESIGNS, balanced, shared
 WITHIN = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=5, unique=True), min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(within=WITHIN, count=st.integers(1, 80), seed=st.integers(0, 99), name=st.sampled_from(sorted(DESIGNS)))
 def test_designs_draw_what_is_allowed_and_are_seeded(within, count, seed, name):
     rows = DESIGNS[name](within, count, np.random.default_rng(seed))
@@ -21,7 +20,6 @@ def test_designs_draw_what_is_allowed_and_are_seeded(within, count, seed, name):
     np.testing.assert_array_equal(rows, DESIGNS[name](within, count, np.random.default_rng(seed)))
 
 
-@settings(deadline=None)
 @given(within=WITHIN, count=st.integers(1, 120), seed=st.integers(0, 99))
 def test_balanced_uses_every_operator_equally_often(within, count, seed):
     rows = balanced(within, count, np.random.default_rng(seed))
