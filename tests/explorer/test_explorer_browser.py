@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from archatlas.config import load_config
 from archatlas.explorer import Explorer, build_app, open_server
+from archatlas.testing.pages import until
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,6 @@ def test_the_page_is_used_by_keyboard_and_mouse(
     assert page.evaluate("window.broken") is None
     assert page.locator("main img").count() == 0
     page.set_viewport_size({"width": 390, "height": 844})
-    for _ in range(300):  # the waiting of older Playwrights needs an `eval` that the page forbids
-        if page.evaluate("document.documentElement.scrollWidth") <= 390:
-            break
-        page.wait_for_timeout(100)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390  # nothing is wider than a phone
+    until(page, "document.documentElement.scrollWidth <= 390")  # nothing is wider than a phone
     page.close()
     assert complaints == []

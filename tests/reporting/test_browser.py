@@ -12,17 +12,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from archatlas.reporting.html import write_report
+from archatlas.testing.pages import until
 
 DRAWN = "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))"
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait for a condition; Playwright's own waiting needs an `eval` that the page forbids."""
-    for _ in range(600):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never came true: {condition}")
 
 
 @contextmanager
