@@ -63,6 +63,13 @@ def test_a_super_network_of_another_training_is_refused(tmp_path: Path, change: 
         score(tmp_path, CONFIG.model_copy(update=change))
 
 
+def test_a_super_network_that_does_not_say_how_it_was_trained_is_refused(tmp_path: Path) -> None:
+    score(tmp_path)
+    (tmp_path / "uniform-seed3" / "supernet" / "training.json").unlink()
+    with pytest.raises(ArtifactMismatchError, match=r"training\.json, which is missing"):
+        score(tmp_path)
+
+
 def test_strict_fairness_gets_a_third_of_the_epochs() -> None:
     config = SupernetsConfig(data=DataConfig(name="cifar10"), epochs=20)
     assert [config.training(sampler).epochs for sampler in ("uniform", "fair")] == [20, 7]

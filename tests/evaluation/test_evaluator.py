@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from torch import nn
 
 from archatlas.errors import ConfigError, InvalidArchitectureError
@@ -126,6 +127,11 @@ def test_without_recalibration_images_the_running_statistics_of_the_super_networ
     for ours in evaluator(tmp_path, supernet, data, config)(EVERYTHING):
         alone = measure(supernet.extract(ours.architecture), data.validation, fabric=fabric)
         assert (ours.accuracy, ours.loss) == (alone.accuracy, pytest.approx(alone.loss, rel=1e-5))
+
+
+def test_one_recalibration_image_is_refused():
+    with pytest.raises(ValidationError, match="one image has no spread"):
+        EvaluationConfig(recalibration_images=1)
 
 
 def test_a_memory_bound_that_holds_no_image_is_refused(tmp_path):

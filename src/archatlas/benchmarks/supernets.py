@@ -148,7 +148,7 @@ def _trained(
     training = config.training(sampler)
     asked = training.model_dump(mode="json") | {"data": data.digest}
     path = directory / "training.json"
-    if not path.is_file():
+    if not path.is_file() and not (directory / "supernet.json").is_file():
         write_json(path, asked)
     held = read_json(path)
     if changed := [f"{key} {held.get(key)}, not {value}" for key, value in asked.items() if held.get(key) != value]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import nn
 
 from archatlas.data import ImageData
@@ -38,6 +38,15 @@ class EvaluationConfig(BaseModel):
     validation_images: int | None = Field(default=None, ge=1, description="validation images per score, null = all")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the forward passes")
     memory_gib: float = Field(default=2.0, gt=0, description="bound on the activations that a walk may hold")
+
+    @field_validator("recalibration_images")
+    @classmethod
+    def _enough(cls, count: int) -> int:
+        if count == 1:
+            raise ValueError(
+                "one image has no spread to normalise by: take at least 2, or 0 for the super-network's own"
+            )
+        return count
 
     @property
     def digest(self) -> str:

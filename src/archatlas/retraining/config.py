@@ -38,7 +38,7 @@ class Recipe(BaseModel):
         default="quick", description="quick = all off, for short trainings; strong = for a hundred epochs and more"
     )
     rand_augment: RandAugmentWords | None = Field(
-        default=None, description="timm's words for RandAugment, such as rand-m9-n2-mstd0.5-inc1, null = off"
+        default=None, description="timm's words for RandAugment, such as rand-m9-n2-mstd0.5-inc1, null = the data's"
     )
     random_erasing: float = Field(default=0.0, ge=0, le=1, description="share of the images with an erased rectangle")
     mixup: float = Field(default=0.0, ge=0, description="alpha of mixup, 0 = off")
