@@ -20,7 +20,6 @@ from archatlas.records import (
     format_architecture,
     parse_architecture,
     silent,
-    unique,
 )
 
 
@@ -114,7 +113,6 @@ def test_two_stages_put_every_survivor_above_all_others():
 
 def test_small_records():
     assert Certificate(lower=1.0, upper=1.5).gap == 0.5
-    assert unique([(1,), (0,), (1,)]) == [(1,), (0,)]
     silent(1, 2, loss=0.3)
 
 

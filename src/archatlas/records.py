@@ -7,7 +7,6 @@ are read-only, higher scores are better, accuracies are fractions, units stand i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,17 +48,10 @@ def parse_architecture(text: str) -> Architecture:
 
 
 def as_array(architectures: npt.ArrayLike) -> Architectures:
-    """Stack architectures to `(A, L)` of `uint8`.
-
-    Raises:
-        InvalidArchitectureError: If an operator index lies outside 0 to 255.
-    """
+    """Stack architectures to `(A, L)` of `uint8`; raises InvalidArchitectureError for an index outside 0 to 255."""
     array = np.asarray(architectures)
     if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
-        raise InvalidArchitectureError(
-            f"Operator indices lie between 0 and 255, got {array.min()} to {array.max()}. Count the operators of each "
-            "block from 0."
-        )
+        raise InvalidArchitectureError(f"Operator indices lie between 0 and 255, got {array.min()} to {array.max()}.")
     return array.astype(np.uint8, copy=False)
 
 
@@ -402,8 +394,3 @@ class Monitor(Protocol):
 
 def silent(done: int, total: int, **figures: float) -> None:
     """Show nothing (a `Monitor`)."""
-
-
-def unique(architectures: Iterable[Architecture]) -> list[Architecture]:
-    """Drop repeats and keep the order of first appearance."""
-    return list(dict.fromkeys(architectures))
